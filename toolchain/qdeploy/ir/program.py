@@ -1,0 +1,118 @@
+"""The exact integer program a device runs: codes, formats, shifts and clamps.
+
+`FixedNetwork` has the same graph shape as `Network`; its semantics are integer semantics
+(docs/SPEC.md, "Arithmetic"). Arrays are read-only int64.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qdeploy.fixedpoint import QFormat, Rounding
+from qdeploy.ir.network import Tensor, check_graph
+
+
+@dataclass(frozen=True, slots=True)
+class FixedArray:
+    """Stored codes (weights, biases): value = raw * 2**-format.fb."""
+
+    raw: NDArray[np.int64]
+    format: QFormat
+
+    def __post_init__(self) -> None:
+        frozen = np.array(self.raw, dtype=np.int64)
+        frozen.flags.writeable = False
+        object.__setattr__(self, "raw", frozen)
+        if frozen.size and not (
+            self.format.raw_min <= int(frozen.min()) and int(frozen.max()) <= self.format.raw_max
+        ):
+            raise ValueError(f"codes do not fit {self.format}")
+
+
+@dataclass(frozen=True, slots=True)
+class FixedTensor:
+    """A tensor of codes, and the rounding that made them."""
+
+    tensor: Tensor
+    format: QFormat
+    rounding: Rounding
+
+    @property
+    def id(self) -> str:
+        """The tensor's id."""
+        return self.tensor.id
+
+
+@dataclass(frozen=True, slots=True)
+class Accumulator:
+    """Width (32 or 64) proven to hold every intermediate sum, and the proven bound on |sum|."""
+
+    bits: int
+    fb: int
+    bound: int
+
+    def __post_init__(self) -> None:
+        if self.bits not in (32, 64):
+            raise ValueError("an accumulator has 32 or 64 bits")
+        if not 0 <= self.bound < 1 << (self.bits - 1):
+            raise ValueError(f"|sum| <= {self.bound} does not fit int{self.bits}")
+
+
+@dataclass(frozen=True, slots=True)
+class FixedNode:
+    """One operator over codes.
+
+    `dense`: arrays weight [n_out, n_in] and bias [n_out] (bias.format.fb == accumulator.fb ==
+    weight fb + input fb); the output is clip(round_shift(acc, shift, rounding of the output
+    tensor), clamp_lo, clamp_hi) with shift = accumulator.fb - output fb (negative: to the left).
+    `relu`: output = max(input, 0), input and output formats equal; no accumulator.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    output: str
+    arrays: Mapping[str, FixedArray] = field(default_factory=dict)
+    integers: Mapping[str, int] = field(default_factory=dict)
+    """`dense`: shift, clamp_lo, clamp_hi."""
+    accumulator: Accumulator | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arrays", MappingProxyType(dict(self.arrays)))
+        object.__setattr__(self, "integers", MappingProxyType(dict(self.integers)))
+
+
+@dataclass(frozen=True, slots=True)
+class FixedNetwork:
+    """The integer program: what Python executes, C implements and the proof is about."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    tensors: tuple[FixedTensor, ...]
+    nodes: tuple[FixedNode, ...]
+
+    def __post_init__(self) -> None:
+        check_graph(
+            [t.id for t in self.tensors],
+            self.inputs,
+            self.outputs,
+            [(n.name, n.inputs, n.output) for n in self.nodes],
+        )
+
+    def tensor(self, tensor_id: str) -> FixedTensor:
+        """Return the tensor called `tensor_id`."""
+        return next(t for t in self.tensors if t.id == tensor_id)
+
+    @property
+    def input(self) -> FixedTensor:
+        """The only input; programs of this version have one."""
+        return self.tensor(self.inputs[0])
+
+    @property
+    def output(self) -> FixedTensor:
+        """The only output; programs of this version have one."""
+        return self.tensor(self.outputs[0])

@@ -1,0 +1,34 @@
+"""What a user asks of the quantiser: formats, rounding and the region that ranges are proven over."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from qdeploy.fixedpoint import QFormat, Rounding
+from qdeploy.ir.region import Box
+
+
+class Activations(StrEnum):
+    """How activation formats are chosen when the user names none."""
+
+    AUTO = "auto"
+    """`bits` wide, IB the smallest that proven ranges over the regions allow."""
+    EXACT = "exact"
+    """The format that loses no bit for inputs in the regions."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeRequest:
+    """Formats by role; None means `bits` wide with the smallest IB that fits."""
+
+    regions: tuple[Box, ...]
+    """Boxes the formats are chosen for (hull); never empty."""
+    bits: int = 16
+    weights: QFormat | None = None
+    biases: QFormat | None = None
+    """None: biases are stored at the accumulator's FB, rounded there."""
+    activations: QFormat | Activations = Activations.AUTO
+    input_format: QFormat | None = None
+    rounding: Rounding = Rounding.NEAREST
+    """Inputs and activations."""
+    quantizer: Rounding = Rounding.NEAREST
+    """Weights and biases."""

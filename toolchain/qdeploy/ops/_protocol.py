@@ -1,0 +1,39 @@
+"""What every operator file states."""
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qdeploy.ir import FixedNetwork, FixedNode, FractionArray, Node
+
+
+@runtime_checkable
+class Op(Protocol):
+    """An operator: three semantics that agree, its cost, and what its C template needs.
+
+    Batches are rows: arrays are [n, size], tensors flattened in C order.
+    """
+
+    def evaluate(self, node: Node, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Real semantics in double precision (for searching, never for proofs)."""
+        ...
+
+    def evaluate_exact(self, node: Node, x: FractionArray) -> FractionArray:
+        """Real semantics without rounding."""
+        ...
+
+    def execute(
+        self, node: FixedNode, program: FixedNetwork, codes: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Integer semantics: exactly what the device computes."""
+        ...
+
+    def multiplications(self, node: Node) -> int:
+        """Multiply-accumulate operations of one inference."""
+        ...
+
+    def c_values(self, node: FixedNode, program: FixedNetwork) -> Mapping[str, object]:
+        """Values, all computed and typed, for `templates/ops/<op>.c.j2`."""
+        ...

@@ -1,0 +1,42 @@
+"""ReLU: max(x, 0). After a dense layer it is folded into that layer's clamp."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qdeploy.ir import FixedNetwork, FixedNode, FractionArray, Node
+
+
+class Relu:
+    """See the module."""
+
+    def evaluate(self, node: Node, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Elementwise maximum with zero."""
+        del node
+        return np.maximum(x, 0.0)
+
+    def evaluate_exact(self, node: Node, x: FractionArray) -> FractionArray:
+        """Elementwise maximum with zero."""
+        del node
+        return np.asarray(np.maximum(x, Fraction(0)))
+
+    def execute(
+        self, node: FixedNode, program: FixedNetwork, codes: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Elementwise maximum with zero; formats are equal."""
+        del node, program
+        return np.maximum(codes, 0)
+
+    def multiplications(self, node: Node) -> int:
+        """None."""
+        del node
+        return 0
+
+    def c_values(self, node: FixedNode, program: FixedNetwork) -> Mapping[str, object]:
+        """Filled in with the code generator."""
+        raise NotImplementedError
+
+
+OP = Relu()
