@@ -1,4 +1,4 @@
-"""Where the project's data folders (templates, firmware, boards) lie, installed or in a checkout."""
+"""Where the data folders (templates, firmware, boards) lie, in an installation or a checkout."""
 
 from pathlib import Path
 

@@ -14,7 +14,7 @@ def _frozen(array: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """Real test inputs [n, n_in], their codes, and the codes the Python model expects [n, n_out]."""
+    """Real inputs [n, n_in], their codes, and the codes the Python model expects [n, n_out]."""
 
     x: NDArray[np.float64]
     codes: NDArray[np.int64]
