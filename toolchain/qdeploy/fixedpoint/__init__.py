@@ -4,11 +4,18 @@ Every function here is exact: no intermediate result is ever rounded by floating
 The C twin of `round_shift` is `qd_round_shift_*` in firmware/, tested bit for bit against it.
 """
 
-from qdeploy.fixedpoint.formats import MAX_BITS, QFormat, parse_format, smallest_integer_bits
+from qdeploy.fixedpoint.formats import (
+    MAX_BITS,
+    MAX_FRACTION,
+    QFormat,
+    parse_format,
+    smallest_integer_bits,
+)
 from qdeploy.fixedpoint.rounding import (
     Rounding,
     encode,
     round_fraction,
+    round_ratio,
     round_shift,
     rounding_error,
     saturate,
@@ -16,11 +23,13 @@ from qdeploy.fixedpoint.rounding import (
 
 __all__ = [
     "MAX_BITS",
+    "MAX_FRACTION",
     "QFormat",
     "Rounding",
     "encode",
     "parse_format",
     "round_fraction",
+    "round_ratio",
     "round_shift",
     "rounding_error",
     "saturate",

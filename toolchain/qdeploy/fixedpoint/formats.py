@@ -9,9 +9,11 @@ from qdeploy.diagnostics import UsageError
 MAX_BITS = 32
 """Widest tensor the device stores; accumulators (and biases, which live there) may have 64."""
 
+MAX_FRACTION = 256
+"""Largest |FB| of any format."""
+
 _SYNTAX = re.compile(r"(-?\d{1,3})\.(-?\d{1,3})")
 _ACCUMULATOR_BITS = 64
-_LARGEST_FRACTION = 256
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -27,8 +29,8 @@ class QFormat:
     def __post_init__(self) -> None:
         if not 1 <= self.ib + self.fb <= _ACCUMULATOR_BITS:
             raise ValueError(f"word length {self.ib + self.fb} is not in 1..{_ACCUMULATOR_BITS}")
-        if abs(self.fb) > _LARGEST_FRACTION:
-            raise ValueError(f"fraction bits {self.fb} are beyond +-{_LARGEST_FRACTION}")
+        if abs(self.fb) > MAX_FRACTION:
+            raise ValueError(f"fraction bits {self.fb} are beyond +-{MAX_FRACTION}")
 
     @property
     def bits(self) -> int:
@@ -81,10 +83,10 @@ def parse_format(text: str, option: str) -> QFormat:
             f"{option} {text!r} is not a format IB.FB", fix=f"write for example {option} 4.12"
         )
     ib, fb = int(match[1]), int(match[2])
-    if not 1 <= ib + fb <= MAX_BITS or abs(fb) > _LARGEST_FRACTION:
+    if not 1 <= ib + fb <= MAX_BITS or abs(fb) > MAX_FRACTION:
         raise UsageError(
             f"{option} {text!r} has a word length of {ib + fb} bits; 1 to {MAX_BITS} are possible",
-            fix=f"choose IB and FB with 1 <= IB + FB <= {MAX_BITS} and |FB| <= {_LARGEST_FRACTION}",
+            fix=f"choose IB and FB with 1 <= IB + FB <= {MAX_BITS} and |FB| <= {MAX_FRACTION}",
         )
     return QFormat(ib, fb)
 

@@ -28,12 +28,16 @@ class Rounding(StrEnum):
 
 def round_fraction(value: Fraction, mode: Rounding) -> int:
     """Round an exact real to an integer."""
+    return round_ratio(value.numerator, value.denominator, mode)
+
+
+def round_ratio(numerator: int, denominator: int, mode: Rounding) -> int:
+    """Round the exact real `numerator / denominator`, denominator > 0, to an integer."""
     if mode is Rounding.NEAREST:
-        return (2 * value.numerator + value.denominator) // (2 * value.denominator)
-    if mode is Rounding.FLOOR:
-        return value.numerator // value.denominator
-    magnitude = abs(value.numerator) // value.denominator
-    return magnitude if value >= 0 else -magnitude
+        return (2 * numerator + denominator) // (2 * denominator)
+    if mode is Rounding.FLOOR or numerator >= 0:
+        return numerator // denominator
+    return -(-numerator // denominator)
 
 
 def round_shift(raw: Integers, shift: int, mode: Rounding) -> Integers:
@@ -96,19 +100,30 @@ def rounding_error(
     `grid` is the spacing the values v are known to lie on (multiples of it), or None for
     arbitrary reals. Includes saturation (shared design, numeric semantics; certificates 1).
     """
-    step = fmt.step
-    finest = Fraction(0) if grid is None else grid
-    if grid is not None and (grid / step).denominator == 1:
-        down, up = Fraction(0), Fraction(0)
-    elif mode is Rounding.NEAREST:
-        down, up = finest - step / 2, step / 2
-    elif mode is Rounding.FLOOR:
-        down, up = -(step - finest), Fraction(0)
-    else:
-        down = -(step - finest) if hi > 0 else Fraction(0)
-        up = (step - finest) if lo < 0 else Fraction(0)
+    down, up = _errors_within_range(lo, hi, fmt.step, mode, grid)
     if hi > fmt.max:
         down = min(down, fmt.max - hi)
     if lo < fmt.min:
         up = max(up, fmt.min - lo)
     return down, up
+
+
+def _errors_within_range(
+    lo: Fraction, hi: Fraction, step: Fraction, mode: Rounding, grid: Fraction | None
+) -> tuple[Fraction, Fraction]:
+    """Enclose round(v) - v without saturation.
+
+    On a grid of step * p/q (in lowest terms) v lies m/q of a step above a code, 0 <= m < q.
+    """
+    if grid is None:
+        half, whole = (step / 2, step / 2), step
+    else:
+        q = (grid / step).denominator
+        tie = -(-q // 2)  # the first m that rounds up to nearest
+        half = (Fraction(tie - 1, q) * step, Fraction(q - tie, q) * step)
+        whole = Fraction(q - 1, q) * step
+    if mode is Rounding.NEAREST:
+        return -half[0], half[1]
+    if mode is Rounding.FLOOR:
+        return -whole, Fraction(0)
+    return (-whole if hi > 0 else Fraction(0)), (whole if lo < 0 else Fraction(0))
