@@ -12,6 +12,7 @@ from qdeploy.fixedpoint.formats import (
     smallest_integer_bits,
 )
 from qdeploy.fixedpoint.rounding import (
+    Integers,
     Rounding,
     encode,
     round_fraction,
@@ -24,6 +25,7 @@ from qdeploy.fixedpoint.rounding import (
 __all__ = [
     "MAX_BITS",
     "MAX_FRACTION",
+    "Integers",
     "QFormat",
     "Rounding",
     "encode",
