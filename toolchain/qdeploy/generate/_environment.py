@@ -4,10 +4,10 @@ from functools import cache
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from qdeploy.generate._literals import c_array, c_bytes, c_int
+from qdeploy.generate._literals import c_array, c_bytes, c_int, c_macro
 from qdeploy.resources import folder
 
-_FILTERS = {"c_array": c_array, "c_bytes": c_bytes, "c_int": c_int}
+_FILTERS = {"c_array": c_array, "c_bytes": c_bytes, "c_int": c_int, "c_macro": c_macro}
 
 
 @cache

@@ -29,6 +29,12 @@ def c_int(value: int, ctype: str) -> str:
     return str(int(value))
 
 
+def c_macro(value: int, ctype: str) -> str:
+    """Return `value` as the text of a macro: parenthesised where it is no single token."""
+    text = c_int(value, ctype)
+    return f"({text})" if text.startswith("-") else text
+
+
 def c_array(values: NDArray[np.int64], ctype: str) -> str:
     """Return the initialisers of a table, every row of a matrix on lines of its own."""
     rows = np.atleast_2d(np.asarray(values)).tolist()

@@ -1,6 +1,19 @@
 """Operators: one file each, with shape, real semantics and integer semantics."""
 
 from qdeploy.ops._execution import evaluate, evaluate_exact, execute, execute_all, known_ops
+from qdeploy.ops._kernel import Kernel
 from qdeploy.ops._protocol import Op
+from qdeploy.ops._sums import accumulator_bound, integer_sums, largest_sum
 
-__all__ = ["Op", "evaluate", "evaluate_exact", "execute", "execute_all", "known_ops"]
+__all__ = [
+    "Kernel",
+    "Op",
+    "accumulator_bound",
+    "evaluate",
+    "evaluate_exact",
+    "execute",
+    "execute_all",
+    "integer_sums",
+    "known_ops",
+    "largest_sum",
+]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.ir import FixedNetwork, FixedNode, FractionArray, Node
+from qdeploy.ops._kernel import Kernel, altered, container
 
 
 class Relu:
@@ -35,8 +36,17 @@ class Relu:
         return 0
 
     def c_values(self, node: FixedNode, program: FixedNetwork) -> Mapping[str, object]:
-        """Filled in with the code generator."""
-        raise NotImplementedError
+        """The number of codes; there are no tables."""
+        source, target = program.tensor(node.inputs[0]), program.tensor(node.output)
+        if source.format != target.format or source.tensor.size != target.tensor.size:
+            raise altered(node.name, "input and output of a relu differ in format or size")
+        bits = container(source.format, f"tensor {source.id}")
+        return {
+            "kernel": Kernel("relu", (("x", bits),)),
+            "n": source.tensor.size,
+            "output_format": str(target.format),
+            "table_bytes": 0,
+        }
 
 
 OP = Relu()

@@ -1,0 +1,160 @@
+"""Random integer programs, wilder than any quantiser makes them.
+
+Containers, word lengths, shifts far beyond the accumulator, one-code clamps and sums that reach
+the very end of the accumulator all occur. What `FixedNode` promises about a program holds.
+"""
+
+import numpy as np
+
+from qdeploy.fixedpoint import QFormat, Rounding
+from qdeploy.ir import (
+    Accumulator,
+    FixedArray,
+    FixedNetwork,
+    FixedNode,
+    FixedTensor,
+    Tensor,
+)
+
+_WORD_LENGTHS = {8: range(1, 9), 16: range(9, 17), 32: range(17, 33)}
+
+
+def random_program(seed):
+    """Return a program of one to four layers, the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    tensors = [FixedTensor(Tensor("input", (_size(rng),)), _format(rng), _rounding(rng))]
+    reach = [(tensors[0].format.raw_min, tensors[0].format.raw_max)]
+    nodes = []
+    for index in range(1, int(rng.integers(2, 6))):
+        node, tensor, span = _layer(rng, index, tensors[-1], reach[-1])
+        nodes.append(node)
+        tensors.append(tensor)
+        reach.append(span)
+    return FixedNetwork(
+        f"random_{seed}", (tensors[0].id,), (tensors[-1].id,), tuple(tensors), tuple(nodes)
+    )
+
+
+def random_codes(program, count, seed):
+    """Return `count` input vectors: the corners of the format first, then uniform codes."""
+    rng = np.random.default_rng(seed)
+    fmt, size = program.input.format, program.input.tensor.size
+    codes = rng.integers(fmt.raw_min, fmt.raw_max, (count, size), dtype=np.int64, endpoint=True)
+    codes[0], codes[1], codes[2] = fmt.raw_min, fmt.raw_max, 0
+    corners = rng.choice([fmt.raw_min, fmt.raw_max, 0, -1], (count // 4, size))
+    codes[3 : 3 + len(corners)] = np.clip(corners, fmt.raw_min, fmt.raw_max)
+    return codes
+
+
+def _layer(rng, index, source, reach):
+    if rng.random() < 0.2:
+        return _relu(f"relu_{index}", source, reach)
+    return _dense(rng, f"dense_{index}", source, reach)
+
+
+def _relu(name, source, reach):
+    tensor = FixedTensor(Tensor(name, source.tensor.shape), source.format, source.rounding)
+    span = (max(reach[0], 0), max(reach[1], 0))
+    return FixedNode(name, "relu", (source.id,), tensor.id), tensor, span
+
+
+def _dense(rng, name, source, reach):
+    acc_bits = int(rng.choice([32, 64]))
+    limit = (1 << (acc_bits - 1)) - 1
+    largest = max(abs(reach[0]), abs(reach[1]))
+    weight_bits, target = _word_length(rng), _format(rng)
+    weight = _weights(rng, weight_bits, (_size(rng), source.tensor.size), limit // max(largest, 1))
+    used = [sum(abs(w) for w in row) * largest for row in weight]
+    bias = [_bias(rng, limit - u) for u in used]
+    bound = max(u + abs(v) for u, v in zip(used, bias, strict=True))
+    shift = _shift(rng, acc_bits, bound, target.bits)
+    acc_fb = shift + target.fb
+    weight_fb = acc_fb - source.format.fb
+    span = _clamp(rng, target)
+    tensor = FixedTensor(Tensor(name, (len(weight),)), target, _rounding(rng))
+    node = FixedNode(
+        name,
+        "dense",
+        (source.id,),
+        tensor.id,
+        {
+            "weight": FixedArray(np.array(weight), QFormat(weight_bits - weight_fb, weight_fb)),
+            "bias": FixedArray(np.array(bias), QFormat(acc_bits - acc_fb, acc_fb)),
+        },
+        {"shift": shift, "clamp_lo": span[0], "clamp_hi": span[1]},
+        Accumulator(acc_bits, acc_fb, bound),
+    )
+    return node, tensor, span
+
+
+def _size(rng):
+    return int(rng.integers(1, 7))
+
+
+def _word_length(rng):
+    lengths = _WORD_LENGTHS[int(rng.choice([8, 16, 32]))]
+    return int(rng.choice([lengths[0], lengths[-1], rng.choice(lengths)]))
+
+
+def _format(rng):
+    bits, fb = _word_length(rng), int(rng.integers(-60, 61))
+    return QFormat(bits - fb, fb)
+
+
+def _rounding(rng):
+    return list(Rounding)[rng.integers(3)]
+
+
+def _weights(rng, bits, shape, budget):
+    """Rows of codes whose absolute values sum to at most `budget`."""
+    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    codes = rng.integers(low, high, shape, endpoint=True)
+    style = rng.choice(["uniform", "extreme", "small", "sparse"])
+    if style == "extreme":
+        codes = rng.choice([low, high], shape)
+    elif style == "small":
+        codes = np.clip(rng.integers(-2, 3, shape), low, high)
+    elif style == "sparse":
+        codes *= rng.random(shape) < 0.3
+    return [_shrunk([int(w) for w in row], budget) for row in codes]
+
+
+def _shrunk(row, budget):
+    total = sum(abs(w) for w in row)
+    if total <= budget:
+        return row
+    return [(1 if w > 0 else -1) * (abs(w) * budget // total) for w in row]
+
+
+def _bias(rng, room):
+    """A bias of at most `room` in absolute value; often exactly that."""
+    style = rng.choice(["full", "zero", "any"])
+    size = {"full": room, "zero": 0, "any": int(rng.integers(0, room, endpoint=True))}[style]
+    return int(rng.choice([-1, 1])) * size
+
+
+def _shift(rng, acc_bits, bound, target_bits):
+    """Mostly the shift that fills the target; otherwise anything at all."""
+    filling = bound.bit_length() + 1 - target_bits
+    style = rng.choice(["filling", "inside", "edge", "beyond", "left", "far left"])
+    choices = {
+        "filling": filling + int(rng.integers(-2, 3)),
+        "inside": int(rng.integers(0, acc_bits)),
+        "edge": acc_bits + int(rng.integers(-3, 3)),
+        "beyond": acc_bits + int(rng.integers(0, 50)),
+        "left": -int(rng.integers(0, 9)),
+        "far left": -int(rng.integers(9, 90)),
+    }
+    return choices[style]
+
+
+def _clamp(rng, target):
+    low, high = target.raw_min, target.raw_max
+    style = rng.choice(["format", "relu", "inner", "single"])
+    inner = sorted(int(c) for c in rng.integers(low, high, 2, endpoint=True))
+    return {
+        "format": (low, high),
+        "relu": (max(low, 0), max(high, 0)),
+        "inner": (inner[0], inner[1]),
+        "single": (inner[0], inner[0]),
+    }[style]
