@@ -1,4 +1,4 @@
-"""The format <IB,FB>: two's complement with IB integer bits (sign included) and FB fraction bits."""
+"""The format <IB,FB>: two's complement, IB integer bits (sign included), FB fraction bits."""
 
 import re
 from dataclasses import dataclass

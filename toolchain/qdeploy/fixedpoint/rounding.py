@@ -13,6 +13,7 @@ Integers = NDArray[Any]
 """int64, or object holding Python integers where 64 bits do not suffice."""
 
 _SAFE_BITS = 62
+_TIE = 0.5
 
 
 class Rounding(StrEnum):
@@ -62,7 +63,7 @@ def round_shift(raw: Integers, shift: int, mode: Rounding) -> Integers:
 
 
 def _shift_left(raw: Integers, shift: int) -> Integers:
-    widest = max((int(abs(int(v))).bit_length() for v in (raw.max(initial=0), raw.min(initial=0))))
+    widest = max(abs(int(v)).bit_length() for v in (raw.max(initial=0), raw.min(initial=0)))
     if raw.dtype == object or widest + shift > _SAFE_BITS:
         return np.asarray(raw.astype(object) * (1 << shift), dtype=object)
     return raw << shift
@@ -85,7 +86,7 @@ def encode(values: NDArray[np.float64], fmt: QFormat, mode: Rounding) -> NDArray
     below = np.floor(scaled)
     fraction = scaled - below
     up = {
-        Rounding.NEAREST: fraction >= 0.5,
+        Rounding.NEAREST: fraction >= _TIE,
         Rounding.FLOOR: np.zeros_like(fraction, dtype=bool),
         Rounding.TRUNC: (scaled < 0) & (fraction > 0),
     }[mode]

@@ -14,6 +14,9 @@ _EXACT_IN_DOUBLE = 1 << 53
 
 _EXACT_IN_INT64 = 1 << 63
 
+_ACCUMULATOR_BITS = 64
+"""Of the widest accumulator."""
+
 
 def integer_sums(
     codes: NDArray[np.int64], weight: NDArray[np.int64], bias: NDArray[np.int64]
@@ -36,8 +39,8 @@ def largest_sum(weight: Integers, bias: Integers, largest: int) -> int:
 
     pre: |weight| < 2**32, |code| <= largest.
     """
-    rows = np.abs(weight.astype(np.int64)).sum(axis=1).tolist()
-    offsets = [abs(v) for v in bias.tolist()]
+    rows: list[int] = np.abs(weight.astype(np.int64)).sum(axis=1).tolist()
+    offsets: list[int] = [abs(v) for v in bias.tolist()]
     return max(row * largest + offset for row, offset in zip(rows, offsets, strict=True))
 
 
@@ -50,7 +53,7 @@ def accumulator_bound(largest: int, shift: int, rounding: Rounding) -> int:
     """
     if shift < 0:
         return largest << -shift
-    if rounding is Rounding.NEAREST and 0 < shift < 64:
+    if rounding is Rounding.NEAREST and 0 < shift < _ACCUMULATOR_BITS:
         return largest + (1 << (shift - 1))
     return largest
 

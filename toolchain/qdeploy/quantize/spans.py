@@ -1,0 +1,83 @@
+"""Which codes a tensor holds: over the regions (proven, element by element), and at all.
+
+Interval arithmetic through the integer program itself, so rounding and saturation are in it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qdeploy.fixedpoint import Integers, QFormat, Rounding, round_shift
+from qdeploy.ir import Box, FixedTensor
+from qdeploy.ops import integer_sums
+from qdeploy.quantize.formats import code
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Codes of one tensor: for inputs in region r, lo[r, i] <= code i <= hi[r, i]."""
+
+    tensor: FixedTensor
+    lo: NDArray[np.int64]
+    hi: NDArray[np.int64]
+    least: int
+    """Smallest code for any input code whatever, also outside the regions."""
+    most: int
+
+    @property
+    def magnitude(self) -> int:
+        """Largest |code| for any input code whatever."""
+        return max(-self.least, self.most)
+
+
+def input_span(tensor: FixedTensor, regions: tuple[Box, ...]) -> Span:
+    """Return the codes the regions' real inputs are rounded and saturated to."""
+    fmt, mode = tensor.format, tensor.rounding
+    lo = [[code(v, fmt.fb, mode) for v in box.lo] for box in regions]
+    hi = [[code(v, fmt.fb, mode) for v in box.hi] for box in regions]
+    return Span(tensor, _saturated(lo, fmt), _saturated(hi, fmt), fmt.raw_min, fmt.raw_max)
+
+
+def _saturated(codes: list[list[int]], fmt: QFormat) -> NDArray[np.int64]:
+    clipped = [[min(max(c, fmt.raw_min), fmt.raw_max) for c in row] for row in codes]
+    return np.array(clipped, dtype=np.int64)
+
+
+def sum_span(
+    source: Span, weight: NDArray[np.int64], bias: NDArray[np.int64]
+) -> tuple[Integers, Integers]:
+    """Return the least and greatest sum of every neuron over each region.
+
+    pre: the accumulator was proven to hold the sums, so int64 holds what is formed here.
+    """
+    positive, negative = np.maximum(weight, 0), np.minimum(weight, 0)
+    nothing = np.zeros_like(bias)
+    lo = integer_sums(source.lo, positive, bias) + integer_sums(source.hi, negative, nothing)
+    hi = integer_sums(source.hi, positive, bias) + integer_sums(source.lo, negative, nothing)
+    return lo, hi
+
+
+def rounded_span(
+    tensor: FixedTensor, sums: tuple[Integers, Integers], shift: int, clamp: tuple[int, int]
+) -> Span:
+    """Return the codes that a rounding shift and a clamp make of sums."""
+    lo, hi = (_finish(s, shift, tensor.rounding, clamp) for s in sums)
+    return Span(tensor, lo, hi, *clamp)
+
+
+def _finish(
+    sums: Integers, shift: int, mode: Rounding, clamp: tuple[int, int]
+) -> NDArray[np.int64]:
+    return np.clip(round_shift(sums, shift, mode), *clamp).astype(np.int64)
+
+
+def relu_span(tensor: FixedTensor, source: Span) -> Span:
+    """Return the codes that a ReLU on its own makes of its input's."""
+    return Span(
+        tensor,
+        np.maximum(source.lo, 0),
+        np.maximum(source.hi, 0),
+        max(source.least, 0),
+        max(source.most, 0),
+    )
