@@ -21,7 +21,9 @@ class Relu:
     def evaluate_exact(self, node: Node, x: FractionArray) -> FractionArray:
         """Elementwise maximum with zero."""
         del node
-        return np.asarray(np.maximum(x, Fraction(0)))
+        result = x.copy()
+        result[x < 0] = Fraction(0)
+        return result
 
     def execute(
         self, node: FixedNode, program: FixedNetwork, codes: NDArray[np.int64]
