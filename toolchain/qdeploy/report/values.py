@@ -1,0 +1,79 @@
+"""What a report tells: plain values, every number exact until it is printed.
+
+`Statement` is the certificate in words and numbers. Its bounds come from `proof`; this module
+only carries them, so that pages, terminal and build.json cannot disagree.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from qdeploy.ir import Box, Firmware, FixedNetwork, Network, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A proven bound on |device - network|, over one region."""
+
+    linf: Fraction
+    l2: Fraction
+    per_output: tuple[Fraction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The largest deviation a search found, evaluated exactly at a real input of the region."""
+
+    linf: Fraction
+    per_output: tuple[Fraction, ...]
+    x: tuple[Fraction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RegionResult:
+    """One region: what is proven there (None: nothing in time) and what was found there."""
+
+    box: Box
+    bound: Bound | None
+    found: Found
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Everything a certificate says, for people and for build.json."""
+
+    regions: tuple[RegionResult, ...]
+    methods: tuple[str, ...]
+    assumptions: tuple[str, ...]
+    certificate_sha256: str
+
+    @property
+    def bound(self) -> Bound | None:
+        """The bound over all regions together; None unless every region has one."""
+        bounds = [r.bound for r in self.regions if r.bound is not None]
+        if len(bounds) < len(self.regions):
+            return None
+        return Bound(
+            max(b.linf for b in bounds),
+            max(b.l2 for b in bounds),
+            tuple(map(max, zip(*(b.per_output for b in bounds), strict=True))),
+        )
+
+    @property
+    def found(self) -> Found:
+        """The worst deviation found anywhere, and the worst of each output."""
+        worst = max((r.found for r in self.regions), key=lambda f: f.linf)
+        columns = zip(*(r.found.per_output for r in self.regions), strict=True)
+        return Found(worst.linf, tuple(map(max, columns)), worst.x)
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """All that a build knows when its report is written."""
+
+    qdeploy: str
+    network: Network
+    fixed: FixedNetwork
+    program_digest: str
+    statement: Statement
+    firmware: Firmware | None = None
+    verdict: Verdict | None = None
