@@ -1,0 +1,85 @@
+"""One build, in a temporary folder."""
+
+import re
+import tempfile
+from pathlib import Path
+
+from qdeploy.boards import Board, Hardware
+from qdeploy.crossbuild._image import flat_binary, intel_hex, read_image
+from qdeploy.crossbuild._process import ToolFailedError, run_tool
+from qdeploy.crossbuild._protocol import Toolchain
+from qdeploy.crossbuild._select import toolchain
+from qdeploy.crossbuild._stack import stack_bound
+from qdeploy.diagnostics import InputError
+from qdeploy.ir import CompilerIdentity, Firmware, SourceTree
+
+_COMPILED = (".c", ".S")
+_OVERFLOW = re.compile(r"[`']?(FLASH|RAM)'?:? overflowed by (\d+) bytes")
+
+
+def run(sources: SourceTree, board: Board, compiler: str | None = None) -> Firmware:
+    """Build `sources` for `board`, with the named compiler or the first one there is.
+
+    Raises:
+        UsageError: no such compiler for this board.
+        MissingToolError: the compiler is not installed.
+        InputError: the program does not fit the board.
+    """
+    chosen = toolchain(board.cpu, compiler)
+    with tempfile.TemporaryDirectory(prefix="qdeploy-build-") as name:
+        folder = Path(name)
+        _write(sources, folder)
+        _compile(chosen, folder)
+        _link(chosen, folder, board)
+        return _collect(chosen, folder, board)
+
+
+def _write(sources: SourceTree, folder: Path) -> None:
+    for name, data in sources.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def _compile(chosen: Toolchain, folder: Path) -> None:
+    names = sorted(p.name for p in folder.iterdir() if p.suffix in _COMPILED)
+    run_tool([*chosen.compile, *names], folder)
+
+
+def _link(chosen: Toolchain, folder: Path, board: Board) -> None:
+    objects = sorted(p.name for p in folder.glob("*.o"))
+    try:
+        run_tool([*chosen.link, *objects], folder)
+    except ToolFailedError as error:
+        overflow = _OVERFLOW.search(error.output)
+        if overflow is None or board.hardware is None:
+            raise
+        raise _too_large(overflow[1], int(overflow[2]), board.title, board.hardware) from error
+
+
+def _too_large(region: str, excess: int, title: str, hardware: Hardware) -> InputError:
+    size = hardware.flash.bytes if region == "FLASH" else hardware.ram.bytes
+    kind = "flash" if region == "FLASH" else "RAM"
+    return InputError(
+        f"the program does not fit {title}: it needs at least {size + excess} bytes of {kind}, "
+        f"and there are {size}",
+        fix="use fewer bits (--bits 8), a smaller network or a larger board",
+    )
+
+
+def _collect(chosen: Toolchain, folder: Path, board: Board) -> Firmware:
+    elf = (folder / "image.elf").read_bytes()
+    image = read_image(elf)
+    start, flat = (0, b"") if board.hardware is None else flat_binary(elf)
+    return Firmware(
+        board=board.name,
+        elf=elf,
+        hex=intel_hex(start, flat) if flat else b"",
+        bin=flat,
+        map=(folder / "image.map").read_bytes(),
+        flash_bytes=image.flash_bytes,
+        ram_bytes=image.ram_bytes,
+        stack_bytes=stack_bound(folder, elf) if board.hardware else None,
+        compiler=CompilerIdentity(chosen.name, chosen.version, chosen.flags),
+        program_digest=image.program_digest,
+    )

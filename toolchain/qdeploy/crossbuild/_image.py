@@ -1,0 +1,77 @@
+"""Reading an image: its cost, its bytes, and the program it says it carries."""
+
+import io
+from dataclasses import dataclass
+
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+from intelhex import IntelHex
+
+MODEL_SYMBOL = "qd_model"
+_DIGEST_OFFSET = 12
+"""Of `digest` in qd_model_info: after six 16-bit words."""
+_DIGEST_BYTES = 32
+_STACK_SECTION = ".stack"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What an ELF file amounts to."""
+
+    flash_bytes: int
+    ram_bytes: int
+    program_digest: str
+
+
+def read_image(elf: bytes) -> Image:
+    """Measure an ELF file and read the digest its model carries."""
+    file = ELFFile(io.BytesIO(elf))
+    flash = ram = 0
+    for section in file.iter_sections():
+        flags = section["sh_flags"]
+        if not flags & SH_FLAGS.SHF_ALLOC or section.name == _STACK_SECTION:
+            continue
+        stored = section["sh_type"] != "SHT_NOBITS"
+        flash += section["sh_size"] if stored else 0
+        ram += section["sh_size"] if flags & SH_FLAGS.SHF_WRITE else 0
+    return Image(flash, ram, _digest(file))
+
+
+def _digest(file: ELFFile) -> str:
+    address = _symbol(file, MODEL_SYMBOL) + _DIGEST_OFFSET
+    for segment in file.iter_segments("PT_LOAD"):
+        start = address - segment["p_vaddr"]
+        if 0 <= start and start + _DIGEST_BYTES <= segment["p_filesz"]:
+            return bytes(segment.data()[start : start + _DIGEST_BYTES]).hex()
+    raise ValueError(f"{MODEL_SYMBOL} lies in no segment of the image")
+
+
+def _symbol(file: ELFFile, name: str) -> int:
+    for section in file.iter_sections():
+        if isinstance(section, SymbolTableSection):
+            for symbol in section.get_symbol_by_name(name) or ():
+                if symbol["st_shndx"] != "SHN_UNDEF":
+                    return int(symbol["st_value"])
+    raise ValueError(f"the image has no symbol {name}")
+
+
+def flat_binary(elf: bytes) -> tuple[int, bytes]:
+    """Return the address flash begins at in the image, and its bytes; gaps are erased flash."""
+    file = ELFFile(io.BytesIO(elf))
+    pieces = [(s["p_paddr"], s.data()) for s in file.iter_segments("PT_LOAD") if s["p_filesz"]]
+    start = min(address for address, _ in pieces)
+    end = max(address + len(data) for address, data in pieces)
+    image = bytearray(b"\xff" * (end - start))
+    for address, data in pieces:
+        image[address - start : address - start + len(data)] = data
+    return start, bytes(image)
+
+
+def intel_hex(start: int, image: bytes) -> bytes:
+    """Return the image as an Intel HEX file."""
+    made = IntelHex()
+    made.frombytes(image, offset=start)
+    text = io.StringIO()
+    made.write_hex_file(text)
+    return text.getvalue().encode("ascii")

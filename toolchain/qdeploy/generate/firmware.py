@@ -1,0 +1,77 @@
+"""The whole program of a board: the library, the runtime that serves it, and the board itself.
+
+All files lie in one folder, so nothing in them depends on where they are compiled.
+"""
+
+from pathlib import Path
+
+from qdeploy.boards import Board, Hardware
+from qdeploy.generate._environment import render
+from qdeploy.generate.library import library
+from qdeploy.ir import FixedNetwork, FixedTensor, SourceTree
+from qdeploy.resources import folder
+
+_INCLUDES = ("qd_board.h", "qd_cobs.h", "qd_crc32.h", "qd_serial.h", "qd_timed.h")
+_SOURCES = ("qd_cobs.c", "qd_crc32.c", "qd_serial.c", "qd_timed.c")
+_SMALLEST_PAYLOAD = 128
+"""What the replies of fixed form need, with room to grow."""
+_LARGEST_BATCH = 4096
+_RAM_SHARE = 16
+_COUNT_BYTES = 4
+"""The cost of an inference, before its outputs."""
+
+
+def firmware(program: FixedNetwork, board: Board) -> SourceTree:
+    """Return everything a compiler needs to build `program` for `board`.
+
+    For the host that is the library alone. Boards with equal hardware get equal files.
+    """
+    made = library(program)
+    if board.hardware is None:
+        return made
+    parts = {**_runtime(), **_board_files(program, board.hardware)}
+    twice = made.files.keys() & parts.keys()
+    if twice:
+        raise ValueError(f"the library and the firmware both have {sorted(twice)}")
+    return SourceTree({**made.files, **parts})
+
+
+def _runtime() -> dict[str, bytes]:
+    home = folder("firmware")
+    paths = [home / "include" / name for name in _INCLUDES]
+    paths += [home / "src" / name for name in _SOURCES]
+    paths += _files(home / "startup") + _files(home / "drivers")
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def _files(home: Path) -> list[Path]:
+    return sorted(path for path in home.iterdir() if path.suffix in (".c", ".h", ".S"))
+
+
+def _board_files(program: FixedNetwork, hardware: Hardware) -> dict[str, bytes]:
+    batch = min(hardware.ram.bytes // _RAM_SHARE, _LARGEST_BATCH)
+    config = render(
+        "qd_config.h.j2",
+        title=hardware.title,
+        clock_hz=hardware.clock_hz,
+        uart=hardware.uart,
+        request_bytes=_capacity(_code_bytes(program.input), batch),
+        reply_bytes=_capacity(_COUNT_BYTES + _code_bytes(program.output), batch),
+    )
+    script = render(
+        "link.ld.j2",
+        title=hardware.title,
+        flash=hardware.flash,
+        ram=hardware.ram,
+        stack_bytes=hardware.stack_bytes,
+    )
+    return {"qd_config.h": config, "link.ld": script, "board.c": hardware.board_c.read_bytes()}
+
+
+def _code_bytes(tensor: FixedTensor) -> int:
+    return tensor.tensor.size * tensor.format.container_bits // 8
+
+
+def _capacity(one: int, batch: int) -> int:
+    """Payload bytes: whatever one vector takes, and a batch where RAM allows; whole words."""
+    return -(-max(one, batch, _SMALLEST_PAYLOAD) // 4) * 4
