@@ -5,7 +5,6 @@ the very end of the accumulator all occur. What `FixedNode` promises about a pro
 """
 
 import numpy as np
-
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import (
     Accumulator,
@@ -59,15 +58,16 @@ def _relu(name, source, reach):
 
 
 def _dense(rng, name, source, reach):
-    acc_bits = int(rng.choice([32, 64]))
-    limit = (1 << (acc_bits - 1)) - 1
     largest = max(abs(reach[0]), abs(reach[1]))
+    # An int32 sum over codes beyond 2^20 leaves room for tiny weights only: worth a few tries.
+    acc_bits = int(rng.choice([32, 64], p=[0.5, 0.5] if largest < 1 << 20 else [0.2, 0.8]))
+    limit = (1 << (acc_bits - 1)) - 1
     weight_bits, target = _word_length(rng), _format(rng)
     weight = _weights(rng, weight_bits, (_size(rng), source.tensor.size), limit // max(largest, 1))
     used = [sum(abs(w) for w in row) * largest for row in weight]
-    bias = [_bias(rng, limit - u) for u in used]
+    bias = [_bias(rng, u, limit) for u in used]
     bound = max(u + abs(v) for u, v in zip(used, bias, strict=True))
-    shift = _shift(rng, acc_bits, bound, target.bits)
+    shift = _shift(rng, acc_bits, max(used), target.bits)
     acc_fb = shift + target.fb
     weight_fb = acc_fb - source.format.fb
     span = _clamp(rng, target)
@@ -93,7 +93,7 @@ def _size(rng):
 
 def _word_length(rng):
     lengths = _WORD_LENGTHS[int(rng.choice([8, 16, 32]))]
-    return int(rng.choice([lengths[0], lengths[-1], rng.choice(lengths)]))
+    return int(rng.choice([lengths[0], lengths[-1], rng.choice(lengths)], p=[0.15, 0.25, 0.6]))
 
 
 def _format(rng):
@@ -126,35 +126,36 @@ def _shrunk(row, budget):
     return [(1 if w > 0 else -1) * (abs(w) * budget // total) for w in row]
 
 
-def _bias(rng, room):
-    """A bias of at most `room` in absolute value; often exactly that."""
-    style = rng.choice(["full", "zero", "any"])
-    size = {"full": room, "zero": 0, "any": int(rng.integers(0, room, endpoint=True))}[style]
+def _bias(rng, used, limit):
+    """A bias of the size of the products; sometimes the largest the accumulator allows."""
+    size = {
+        "alike": int(rng.integers(0, min(used, limit - used), endpoint=True)),
+        "zero": 0,
+        "full": limit - used,
+    }[rng.choice(["alike", "zero", "full"], p=[0.65, 0.25, 0.1])]
     return int(rng.choice([-1, 1])) * size
 
 
-def _shift(rng, acc_bits, bound, target_bits):
+def _shift(rng, acc_bits, largest, target_bits):
     """Mostly the shift that fills the target; otherwise anything at all."""
-    filling = bound.bit_length() + 1 - target_bits
-    style = rng.choice(["filling", "inside", "edge", "beyond", "left", "far left"])
     choices = {
-        "filling": filling + int(rng.integers(-2, 3)),
+        "filling": largest.bit_length() + 1 - target_bits + int(rng.integers(-3, 2)),
         "inside": int(rng.integers(0, acc_bits)),
         "edge": acc_bits + int(rng.integers(-3, 3)),
         "beyond": acc_bits + int(rng.integers(0, 50)),
         "left": -int(rng.integers(0, 9)),
         "far left": -int(rng.integers(9, 90)),
     }
-    return choices[style]
+    return choices[rng.choice(list(choices), p=[0.8, 0.06, 0.04, 0.03, 0.04, 0.03])]
 
 
 def _clamp(rng, target):
     low, high = target.raw_min, target.raw_max
-    style = rng.choice(["format", "relu", "inner", "single"])
     inner = sorted(int(c) for c in rng.integers(low, high, 2, endpoint=True))
-    return {
+    choices = {
         "format": (low, high),
         "relu": (max(low, 0), max(high, 0)),
         "inner": (inner[0], inner[1]),
         "single": (inner[0], inner[0]),
-    }[style]
+    }
+    return choices[rng.choice(list(choices), p=[0.6, 0.3, 0.08, 0.02])]
