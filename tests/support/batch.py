@@ -14,13 +14,6 @@ from pathlib import Path
 import numpy as np
 from qdeploy import generate, ops
 
-STRICT = (
-    *("-std=c99", "-ffreestanding", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion"),
-    *("-Wsign-conversion", "-Wshadow", "-Wundef", "-Wstrict-prototypes"),
-    *("-Wmissing-prototypes", "-Wvla", "-Wdouble-promotion", "-Werror"),
-)
-"""The flags every C file of the runtime and of a generated library is clean under."""
-
 _PER_UNIT = 50
 _FIXED_NAMES = ("qd_model", "qd_model_run", "qd_model_in_t", "qd_model_out_t", "run_untyped")
 
@@ -211,3 +204,13 @@ def run_executable(batch, path):
         at += one.output_size
     assert at == len(answer)
     return results
+
+
+def sanitized(batch, command, build):
+    """Build the executable that stops at the first undefined behaviour or stray access."""
+    command = [*command, "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"]
+    objects = batch.compile(command, build / "objects")
+    includes = ["-I", str(batch.folder), "-I", str(batch.folder / "runtime")]
+    executable = build / "batch"
+    tool([*command, str(batch.folder / "main.c"), *includes, *objects, "-o", str(executable)])
+    return executable
