@@ -1,0 +1,166 @@
+"""Operators that only rename axes: the data stays one vector in C order."""
+
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from qdeploy.importer.operation import Family, Operation, Translation
+from qdeploy.importer.shapes import checked_shape
+from qdeploy.importer.values import Constant, Kind, Signal, Value
+
+_AXES_ARE_AN_INPUT = 13
+"""Since this opset Squeeze and Unsqueeze take their axes as an input."""
+
+
+def _reshaped(op: Operation, value: Signal | Constant, shape: tuple[int, ...]) -> Value:
+    checked_shape(op, shape)
+    if prod(shape) != prod(value.shape):
+        raise op.refusal(
+            f"operator {op.op_type!r} turns shape {list(value.shape)} into {list(shape)}",
+            "export with batch size 1 or a symbolic batch",
+        )
+    if isinstance(value, Constant):
+        return Constant(value.name, value.kind, value.array.reshape(shape))
+    return replace(value, shape=shape, tensor=op.output)
+
+
+def _flatten(op: Operation) -> Value:
+    value = op.operand(0)
+    axis = op.integer("axis", 1)
+    rank = len(value.shape)
+    front = axis if axis == rank else op.axis(axis, rank)
+    return _reshaped(op, value, (prod(value.shape[:front]), prod(value.shape[front:])))
+
+
+def _reshape(op: Operation) -> Value:
+    value = op.operand(0)
+    wanted = op.integers(1, "the shape")
+    keep_zero = op.integer("allowzero", 0) == 1
+    return _reshaped(op, value, _resolved(op, wanted, value.shape, keep_zero=keep_zero))
+
+
+def _resolved(
+    op: Operation, wanted: tuple[int, ...], shape: tuple[int, ...], *, keep_zero: bool
+) -> tuple[int, ...]:
+    """Replace 0 by the axis it copies and -1 by what remains."""
+    copied = [
+        shape[i] if d == 0 and not keep_zero and i < len(shape) else d for i, d in enumerate(wanted)
+    ]
+    known = prod(d for d in copied if d != -1)
+    if copied.count(-1) > 1 or any(d < -1 for d in copied) or known < 1:
+        raise op.refusal(
+            f"operator 'Reshape' cannot give shape {list(shape)} the shape {list(wanted)}",
+            "export with static shapes",
+        )
+    return tuple(prod(shape) // known if d == -1 else d for d in copied)
+
+
+def _axes(op: Operation) -> tuple[int, ...] | None:
+    if op.opset < _AXES_ARE_AN_INPUT:
+        if op.has(1):
+            raise op.refusal(
+                f"operator {op.op_type!r} has an input 'axes', which opset {op.opset} "
+                "does not know",
+                "export the model anew",
+            )
+        return op.integer_list("axes")
+    if "axes" in op.attributes:
+        raise op.refusal(
+            f"operator {op.op_type!r} has an attribute 'axes', which opset {op.opset} "
+            "does not know",
+            "export the model anew",
+        )
+    return op.integers(1, "the list of axes") if op.has(1) else None
+
+
+def _distinct(op: Operation, axes: tuple[int, ...], rank: int) -> set[int]:
+    chosen = {op.axis(a, rank) for a in axes}
+    if len(chosen) != len(axes):
+        raise op.refusal(
+            f"operator {op.op_type!r} names an axis twice: {list(axes)}", "export the model anew"
+        )
+    return chosen
+
+
+def _squeeze(op: Operation) -> Value:
+    value = op.operand(0)
+    axes = _axes(op)
+    ones = {i for i, extent in enumerate(value.shape) if extent == 1}
+    chosen = ones if axes is None else _distinct(op, axes, len(value.shape))
+    if not chosen <= ones:
+        raise op.refusal(
+            f"operator 'Squeeze' drops an axis of shape {list(value.shape)} that is not 1",
+            "export with batch size 1 or a symbolic batch",
+        )
+    return _reshaped(op, value, tuple(d for i, d in enumerate(value.shape) if i not in chosen))
+
+
+def _unsqueeze(op: Operation) -> Value:
+    value = op.operand(0)
+    axes = _axes(op)
+    if axes is None:
+        raise op.refusal("operator 'Unsqueeze' lacks its axes", "export the model anew")
+    rank = len(value.shape) + len(axes)
+    chosen = _distinct(op, axes, rank)
+    old = iter(value.shape)
+    return _reshaped(op, value, tuple(1 if i in chosen else next(old) for i in range(rank)))
+
+
+def _transpose(op: Operation) -> Value:
+    value = op.operand(0)
+    rank = len(value.shape)
+    listed = op.integer_list("perm")
+    order = tuple(reversed(range(rank))) if listed is None else listed
+    if sorted(order) != list(range(rank)):
+        raise op.bad_attribute("perm", f"an order of the {rank} axes")
+    if isinstance(value, Constant):
+        return Constant(value.name, value.kind, value.array.transpose(order))
+    if [i for i in order if value.shape[i] > 1] != [i for i in range(rank) if value.shape[i] > 1]:
+        raise op.refusal(
+            f"operator 'Transpose' reorders a tensor of shape {list(value.shape)} "
+            "that depends on the network's input",
+            "only constants, and axes of extent 1, can be transposed",
+        )
+    return _reshaped(op, value, tuple(value.shape[i] for i in order))
+
+
+def _shape(op: Operation) -> Value:
+    extents = op.operand(0).shape
+    start, end = op.integer("start", 0), op.integer("end", len(extents))
+    return _indices(op, np.array(extents[start:end], dtype=np.int64))
+
+
+def _gather(op: Operation) -> Value:
+    """Translate picking from a list of extents, as exporters do to build a shape."""
+    source = op.integers(0, "the data")
+    index = op.constant(1, "the index")
+    if index.kind is not Kind.INTEGER or op.integer("axis", 0) != 0:
+        raise op.refusal("operator 'Gather' does not pick from a shape", "export static shapes")
+    picks = [source[op.axis(int(i), len(source))] for i in index.array.ravel()]
+    return _indices(op, np.array(picks, dtype=np.int64).reshape(index.shape))
+
+
+def _concat(op: Operation) -> Value:
+    """Translate joining lists of extents, as exporters do to build a shape."""
+    parts = [op.integers(i, "a part") for i in range(len(op.operands))]
+    return _indices(op, np.array([v for part in parts for v in part], dtype=np.int64))
+
+
+def _indices(op: Operation, values: Any) -> Constant:  # noqa: ANN401  numpy's own array type
+    return Constant(op.output, Kind.INTEGER, values)
+
+
+FAMILY = Family(
+    {
+        "Concat": Translation(_concat, (1, 8), frozenset({"axis"})),
+        "Flatten": Translation(_flatten, (1, 1), frozenset({"axis"})),
+        "Gather": Translation(_gather, (2, 2), frozenset({"axis"})),
+        "Reshape": Translation(_reshape, (2, 2), frozenset({"allowzero"})),
+        "Shape": Translation(_shape, (1, 1), frozenset({"start", "end"})),
+        "Squeeze": Translation(_squeeze, (1, 2), frozenset({"axes"})),
+        "Transpose": Translation(_transpose, (1, 1), frozenset({"perm"})),
+        "Unsqueeze": Translation(_unsqueeze, (1, 2), frozenset({"axes"})),
+    }
+)

@@ -1,0 +1,166 @@
+"""Stored tensors as arrays: every size is checked before anything is allocated."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from qdeploy.diagnostics import InputError, Where
+from qdeploy.importer.shapes import MAX_ELEMENTS
+from qdeploy.importer.values import Constant, Kind
+
+_Proto = onnx.TensorProto
+_MAX_STORED_RANK = 32
+"""numpy's own limit is 64; a shape list takes one axis whatever its length."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Storage:
+    """How ONNX stores an element type: as an array, and in which field without raw data."""
+
+    kind: Kind
+    dtype: str
+    field: str
+
+
+_STORAGE: Mapping[int, _Storage] = MappingProxyType(
+    {
+        _Proto.FLOAT: _Storage(Kind.REAL, "<f4", "float_data"),
+        _Proto.DOUBLE: _Storage(Kind.REAL, "<f8", "double_data"),
+        _Proto.FLOAT16: _Storage(Kind.REAL, "<f2", "int32_data"),
+        _Proto.BFLOAT16: _Storage(Kind.REAL, "<u2", "int32_data"),
+        _Proto.INT8: _Storage(Kind.INTEGER, "<i1", "int32_data"),
+        _Proto.INT16: _Storage(Kind.INTEGER, "<i2", "int32_data"),
+        _Proto.INT32: _Storage(Kind.INTEGER, "<i4", "int32_data"),
+        _Proto.INT64: _Storage(Kind.INTEGER, "<i8", "int64_data"),
+        _Proto.UINT8: _Storage(Kind.INTEGER, "<u1", "int32_data"),
+        _Proto.UINT16: _Storage(Kind.INTEGER, "<u2", "int32_data"),
+        _Proto.UINT32: _Storage(Kind.INTEGER, "<u4", "uint64_data"),
+        _Proto.UINT64: _Storage(Kind.INTEGER, "<u8", "uint64_data"),
+        _Proto.BOOL: _Storage(Kind.BOOLEAN, "|b1", "int32_data"),
+    }
+)
+REAL_TYPES = frozenset(code for code, s in _STORAGE.items() if s.kind is Kind.REAL)
+INTEGER_TYPES = frozenset(code for code, s in _STORAGE.items() if s.kind is Kind.INTEGER)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredTensor:
+    """A tensor as the file has it; `outside` are its bytes where another file holds them."""
+
+    proto: Any
+    file: str
+    outside: bytes | None = None
+
+    def refusal(self, what: str, fix: str) -> InputError:
+        """Return the error that says `what` about this tensor."""
+        where = Where(self.file, f"tensor {self.proto.name!r}")
+        return InputError(what, where=where, fix=fix)
+
+
+def type_name(code: int) -> str:
+    """Return ONNX's name of an element type."""
+    known = _Proto.DataType
+    return str(known.Name(code)) if code in known.values() else f"type {code}"
+
+
+def stored_bytes(tensor: StoredTensor) -> int:
+    """Return how many bytes of raw data the tensor's type and shape ask for."""
+    storage = _storage(tensor)
+    return _count(tensor) * np.dtype(storage.dtype).itemsize
+
+
+def decode(tensor: StoredTensor, name: str) -> Constant:
+    """Return the tensor as a constant called `name`; text keeps its name and shape only."""
+    if tensor.proto.data_type == _Proto.STRING:
+        return Constant(name, Kind.TEXT, np.zeros(0, dtype=np.int64))
+    storage = _storage(tensor)
+    flat = _elements(tensor, storage)
+    if tensor.proto.data_type == _Proto.BFLOAT16:
+        # A bfloat16 is the upper half of a float32.
+        flat = (flat.astype(np.uint32) << 16).view(np.float32)
+    array = flat.reshape(tuple(tensor.proto.dims))
+    if storage.kind is Kind.REAL:
+        _refuse_not_finite(tensor, array, name)
+    return Constant(name, storage.kind, array)
+
+
+def _storage(tensor: StoredTensor) -> _Storage:
+    storage = _STORAGE.get(tensor.proto.data_type)
+    if storage is None:
+        raise tensor.refusal(
+            f"tensor {tensor.proto.name!r} has elements of type "
+            f"{type_name(tensor.proto.data_type)}",
+            "export the parameters as float32",
+        )
+    return storage
+
+
+def _count(tensor: StoredTensor) -> int:
+    dims = tuple(tensor.proto.dims)
+    if len(dims) > _MAX_STORED_RANK or any(d < 0 for d in dims) or prod(dims) > MAX_ELEMENTS:
+        raise tensor.refusal(
+            f"tensor {tensor.proto.name!r} has {len(dims)} axes and "
+            f"{prod(dims) if len(dims) <= _MAX_STORED_RANK else 'too many'} elements",
+            f"at most {_MAX_STORED_RANK} axes and {MAX_ELEMENTS} elements are possible",
+        )
+    return prod(dims)
+
+
+def _elements(tensor: StoredTensor, storage: _Storage) -> NDArray[Any]:
+    count = _count(tensor)
+    raw = _raw(tensor)
+    if raw is not None:
+        _check_amount(tensor, len(raw), count * np.dtype(storage.dtype).itemsize, "bytes")
+        return np.frombuffer(raw, dtype=storage.dtype)
+    stored = getattr(tensor.proto, storage.field)
+    _check_amount(tensor, len(stored), count, "numbers")
+    return _from_numbers(tensor, storage, stored)
+
+
+def _raw(tensor: StoredTensor) -> bytes | None:
+    if tensor.outside is not None:
+        return tensor.outside
+    if tensor.proto.data_location == _Proto.EXTERNAL:
+        raise tensor.refusal(
+            f"tensor {tensor.proto.name!r} lies in another file", "store it as an initializer"
+        )
+    return bytes(tensor.proto.raw_data) if tensor.proto.HasField("raw_data") else None
+
+
+def _check_amount(tensor: StoredTensor, found: int, expected: int, unit: str) -> None:
+    if found != expected or tensor.proto.HasField("segment"):
+        raise tensor.refusal(
+            f"tensor {tensor.proto.name!r} holds {found} {unit}, its shape asks for {expected}",
+            "the file is damaged: export the model anew",
+        )
+
+
+def _from_numbers(tensor: StoredTensor, storage: _Storage, stored: Any) -> NDArray[Any]:  # noqa: ANN401  a protobuf list
+    """Convert a typed field; half-precision numbers are stored there by their bits."""
+    by_bits = storage.kind is Kind.REAL and storage.field == "int32_data"
+    if storage.kind is Kind.REAL and not by_bits:
+        return np.array(stored, dtype=storage.dtype)
+    wide = np.array(stored, dtype=np.uint64 if storage.field == "uint64_data" else np.int64)
+    narrow = wide.astype("<u2" if by_bits else storage.dtype)
+    if not np.array_equal(narrow.astype(wide.dtype), wide):
+        raise tensor.refusal(
+            f"tensor {tensor.proto.name!r} holds a number outside its type",
+            "the file is damaged: export the model anew",
+        )
+    return narrow.view(storage.dtype)
+
+
+def _refuse_not_finite(tensor: StoredTensor, array: NDArray[Any], name: str) -> None:
+    bad = np.argwhere(~np.isfinite(array))
+    if bad.size or (array.ndim == 0 and not np.isfinite(array)):
+        place = tuple(int(i) for i in bad[0]) if bad.size else ()
+        raise tensor.refusal(
+            f"parameter {name!r} contains {float(array[place])} at index {list(place)}",
+            "train or export the model anew; every parameter must be a finite number",
+        )

@@ -1,0 +1,252 @@
+"""Following the graph from its input to its outputs, node by node.
+
+Only nodes an output needs are looked at. Work is bounded: every value has a limited size, and all
+values together a limited number of elements, so a hostile file ends in an error, not a long run.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import prod
+
+from qdeploy.diagnostics import InputError
+from qdeploy.importer.modelfile import (
+    GraphInput,
+    GraphNode,
+    ModelFile,
+    attributes,
+    readable,
+)
+from qdeploy.importer.operation import MAX_RANK, MAX_VECTOR, Operation
+from qdeploy.importer.operators import translations
+from qdeploy.importer.operators.tails import follow
+from qdeploy.importer.tensors import INTEGER_TYPES, REAL_TYPES, decode, type_name
+from qdeploy.importer.values import Constant, Signal, Step, Tail, Value
+from qdeploy.ir import FractionArray
+
+MAX_WORK = 1 << 22
+"""Elements computed while folding, all nodes together."""
+MAX_NUMBER_BITS = 4096
+"""Longest numerator or denominator of a folded constant."""
+
+_CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Traced:
+    """The tensor a network ends in, and the nodes that were cut after it."""
+
+    output: Signal
+    cut: tuple[Step, ...]
+
+
+def trace(model: ModelFile) -> Traced:
+    """Return what the outputs of `model` compute, as a path of layers.
+
+    Raises:
+        InputError: the graph does something that cannot be deployed.
+    """
+    graph_input = _only_input(model)
+    values: dict[str, Value] = {graph_input.name: _signal(model, graph_input)}
+    work = 0
+    for node in live_nodes(model):
+        value = _translate(model, node, values)
+        work += _checked_work(model, node, value)
+        if work > MAX_WORK:
+            raise model.refusal(
+                f"folding the constants takes more than {MAX_WORK} operations",
+                "simplify the model before the export",
+            )
+        values[node.outputs[0]] = value
+    return _ending(model, [_operand(model, values, name, None) for name in model.outputs])
+
+
+def _only_input(model: ModelFile) -> GraphInput:
+    if len(model.inputs) == 1:
+        return model.inputs[0]
+    names = ", ".join(repr(readable(v.name)) for v in model.inputs[:5])
+    raise model.refusal(
+        f"the network has {len(model.inputs)} inputs" + (f": {names}" if names else ""),
+        "export a network with one input tensor; join several before the export",
+    )
+
+
+def _signal(model: ModelFile, declared: GraphInput) -> Signal:
+    """Return the input with its batch axis, if it has one, at 1."""
+    spot = f"input {readable(declared.name)!r}"
+    real = declared.element_type in REAL_TYPES
+    if not real and declared.element_type not in INTEGER_TYPES:
+        raise model.refusal(
+            f"the input has elements of type {type_name(declared.element_type)}",
+            "export with a float32 input",
+            spot,
+        )
+    shape = _input_shape(model, declared, spot)
+    if not 1 <= len(shape) <= MAX_RANK or prod(shape) > MAX_VECTOR:
+        raise model.refusal(
+            f"the input has {len(shape)} axes and {prod(shape)} elements",
+            f"1 to {MAX_RANK} axes and at most {MAX_VECTOR} elements are possible",
+            spot,
+        )
+    return Signal(shape, declared.name, real=real)
+
+
+def _input_shape(model: ModelFile, declared: GraphInput, spot: str) -> tuple[int, ...]:
+    if declared.extents is None:
+        raise model.refusal("the input has no shape", "export with a static input shape", spot)
+    extents = list(declared.extents)
+    if len(extents) > 1 and isinstance(extents[0], str):
+        extents[0] = 1
+    for position, extent in enumerate(extents):
+        if isinstance(extent, str):
+            raise model.refusal(
+                f"axis {position} of the input has no fixed extent"
+                + (f" ({extent!r})" if extent else ""),
+                "only the first axis, the batch, may be open: export the others with numbers",
+                spot,
+            )
+    return tuple(int(e) for e in extents)
+
+
+def live_nodes(model: ModelFile) -> Iterator[GraphNode]:
+    """Yield the nodes the outputs need, each after the nodes it reads from."""
+    producers = {name: node for node in model.nodes for name in node.outputs if name}
+    done: set[int] = set()
+    open_nodes: set[int] = set()
+    stack = [producers[name] for name in reversed(model.outputs) if name in producers]
+    while stack:
+        node = stack[-1]
+        waiting = [
+            producers[name]
+            for name in node.inputs
+            if name in producers and id(producers[name]) not in done
+        ]
+        if id(node) in done or not waiting:
+            stack.pop()
+            if id(node) not in done:
+                done.add(id(node))
+                yield node
+            continue
+        if id(node) in open_nodes:
+            raise model.refusal(
+                f"the graph runs in a circle through node {node.name!r}",
+                "check the model with onnx.checker and export it anew",
+            )
+        open_nodes.add(id(node))
+        stack.extend(waiting)
+
+
+def _operand(
+    model: ModelFile, values: dict[str, Value], name: str, reader: GraphNode | None
+) -> Value | None:
+    """Return the value called `name`; parameters are decoded when first read."""
+    if not name and reader is not None:
+        return None
+    if name not in values and name in model.parameters:
+        values[name] = decode(model.parameters[name], readable(name))
+    if name in values:
+        return values[name]
+    further = any(name in node.outputs for node in model.nodes)
+    raise model.refusal(
+        f"{readable(name)!r} is " + ("a further output of its node" if further else "never made"),
+        "only the first output of a node can be used"
+        if further
+        else "check the model with onnx.checker and export it anew",
+        f"node {reader.name!r} ({reader.operator})" if reader else f"output {readable(name)!r}",
+    )
+
+
+def _translate(model: ModelFile, node: GraphNode, values: dict[str, Value]) -> Value:
+    operands = tuple(_operand(model, values, name, node) for name in node.inputs)
+    shown = node.operator.rpartition("::")[2]
+    bare = Operation(
+        model.file, shown, node.name, model.opset, {}, operands, readable(node.outputs[0])
+    )
+    if any(isinstance(v, Tail) for v in operands):
+        return follow(bare, node.operator)
+    translation = translations().get(node.operator)
+    if translation is None:
+        raise _unsupported(bare, node.operator)
+    op = replace(bare, attributes=attributes(model, node))
+    for name in sorted(set(op.attributes) - translation.attributes):
+        raise op.refusal(
+            f"attribute {readable(name)!r} of operator {shown!r} is not supported",
+            f"export without it; supported are {_listed(translation.attributes)}",
+        )
+    fewest, most = translation.operands
+    if not fewest <= len(operands) <= most:
+        raise op.refusal(
+            f"operator {shown!r} has {len(operands)} inputs instead of {fewest} to {most}",
+            "check the model with onnx.checker and export it anew",
+        )
+    return translation.apply(op)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+def _unsupported(op: Operation, operator: str) -> InputError:
+    fix = f"export with one of {_listed(translations())}"
+    if operator.startswith("function::"):
+        fix = "inline the model's functions first (onnx.inliner.inline_local_functions)"
+    elif operator in _CONTROL_FLOW:
+        fix = "export a network without control flow; what runs must not depend on the data"
+    return op.refusal(f"operator {operator!r} is not supported", fix)
+
+
+def _checked_work(model: ModelFile, node: GraphNode, value: Value) -> int:
+    """Return the number of elements in `value`, within the limits of what can be stored."""
+    if isinstance(value, Tail):
+        return 1
+    spot = f"node {node.name!r} ({node.operator})"
+    if isinstance(value, Signal) and value.size > MAX_VECTOR:
+        raise model.refusal(
+            f"a tensor of {value.size} elements is too large",
+            f"at most {MAX_VECTOR} elements fit the 16-bit sizes of the device",
+            spot,
+        )
+    arrays = _folded_arrays(value)
+    if any(longest_number(array) > MAX_NUMBER_BITS for array in arrays):
+        raise model.refusal(
+            f"a folded constant needs more than {MAX_NUMBER_BITS} bits",
+            "simplify the model before the export",
+            spot,
+        )
+    return 1 + sum(array.size for array in arrays)
+
+
+def _folded_arrays(value: Signal | Constant) -> list[FractionArray]:
+    if isinstance(value, Signal):
+        return [a for a in (value.pending.scale, value.pending.shift) if a is not None]
+    return [value.array] if value.array.dtype == object else []
+
+
+def longest_number(array: FractionArray) -> int:
+    """Return the bits of the longest numerator or denominator in `array`."""
+    values: list[Fraction] = array.ravel().tolist()
+    return max(
+        (max(v.numerator.bit_length(), v.denominator.bit_length()) for v in values), default=0
+    )
+
+
+def _ending(model: ModelFile, outputs: list[Value | None]) -> Traced:
+    ends: list[Signal] = []
+    cut: dict[Step, None] = {}
+    for name, value in zip(model.outputs, outputs, strict=True):
+        if isinstance(value, Tail):
+            cut.update(dict.fromkeys(value.steps))
+        end = value.before if isinstance(value, Tail) else value
+        if not isinstance(end, Signal):
+            raise model.refusal(
+                f"the output {readable(name)!r} does not depend on the input",
+                "export the network's result as its output",
+            )
+        ends.append(end)
+    if not all(end.same_values(ends[0]) for end in ends):
+        raise model.refusal(
+            f"the outputs {', '.join(repr(readable(n)) for n in model.outputs)} "
+            "come from different tensors",
+            "export a network with one output tensor",
+        )
+    return Traced(ends[0], tuple(cut))
