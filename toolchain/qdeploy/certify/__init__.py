@@ -1,1 +1,5 @@
-"""certify."""
+"""Search for bounds and the data that prove them; only `qdeploy.proof` decides what holds."""
+
+from qdeploy.certify.search import CertifyRequest, run
+
+__all__ = ["CertifyRequest", "run"]

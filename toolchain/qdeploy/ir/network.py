@@ -31,9 +31,9 @@ def exact(values: Any) -> FractionArray:  # noqa: ANN401  any numeric array, nes
     """
     source = np.asarray(values)
     flat = [v if isinstance(v, Fraction) else Fraction(v) for v in source.ravel().tolist()]
-    array = np.empty(len(flat), dtype=object)
-    array[:] = flat
-    array = array.reshape(source.shape)
+    column = np.empty(len(flat), dtype=object)
+    column[:] = flat
+    array = column.reshape(source.shape)
     array.flags.writeable = False
     return array
 

@@ -4,23 +4,27 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-GRID_BITS = 64
-"""Decimals a user writes are enclosed outward on multiples of 2**-GRID_BITS."""
+
+def float_below(value: Fraction) -> Fraction:
+    """Return the largest double that is not above `value`, exactly.
+
+    Raises:
+        OverflowError: `value` lies beyond the doubles.
+    """
+    nearest = float(value)
+    if Fraction(nearest) > value:
+        nearest = math.nextafter(nearest, -math.inf)
+    return Fraction(nearest)
 
 
-def enclose_down(value: Fraction, bits: int = GRID_BITS) -> Fraction:
-    """Return the largest multiple of 2**-bits that is not above `value`."""
-    return Fraction(math.floor(value * (1 << bits)), 1 << bits)
-
-
-def enclose_up(value: Fraction, bits: int = GRID_BITS) -> Fraction:
-    """Return the smallest multiple of 2**-bits that is not below `value`."""
-    return Fraction(math.ceil(value * (1 << bits)), 1 << bits)
+def float_above(value: Fraction) -> Fraction:
+    """Return the smallest double that is not below `value`, exactly."""
+    return -float_below(-value)
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """lo_i <= x_i <= hi_i, exact dyadic corners; a side may have no width."""
+    """lo_i <= x_i <= hi_i; corners are exact and are doubles; a side may have no width."""
 
     lo: tuple[Fraction, ...]
     hi: tuple[Fraction, ...]
@@ -31,13 +35,17 @@ class Box:
             raise ValueError("a box needs as many upper as lower corners, and at least one")
         if any(low > high for low, high in zip(self.lo, self.hi, strict=True)):
             raise ValueError("a box has a lower corner above its upper one")
-        if any(v.denominator & (v.denominator - 1) for v in (*self.lo, *self.hi)):
-            raise ValueError("a box's corners must be dyadic: enclose them first")
+        if any(Fraction(float(v)) != v for v in (*self.lo, *self.hi)):
+            raise ValueError("a box's corners must be doubles: use Box.enclosing")
 
     @staticmethod
     def enclosing(lo: tuple[Fraction, ...], hi: tuple[Fraction, ...], name: str = "") -> "Box":
-        """Return the smallest box on the 2**-GRID_BITS grid that contains [lo, hi]."""
-        return Box(tuple(map(enclose_down, lo)), tuple(map(enclose_up, hi)), name)
+        """Return the smallest box with double corners that contains [lo, hi].
+
+        A decimal such as 0.3 becomes the two doubles around it, so that the box holds both the
+        number that was written and the double a program would make of it.
+        """
+        return Box(tuple(map(float_below, lo)), tuple(map(float_above, hi)), name)
 
     @property
     def size(self) -> int:

@@ -1,4 +1,4 @@
-"""What a user asks of the quantiser: formats, rounding and the region that ranges are proven over."""
+"""What a user asks of the quantiser: formats, rounding, and where ranges are to be proven."""
 
 from dataclasses import dataclass
 from enum import StrEnum

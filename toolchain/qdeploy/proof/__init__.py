@@ -1,1 +1,1 @@
-"""proof."""
+"""The trusted kernel: what a certificate says, and the exact check that makes it `Proven`."""

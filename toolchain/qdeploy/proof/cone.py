@@ -1,0 +1,482 @@
+"""The semidefinite bound: nonnegative linear forms, their products, and the exact check.
+
+Everything unknown is a vector chi = (1, chi_1, ..., chi_n) with |chi_i| <= 1: inputs, input
+rounding, rounding slacks, and for every unstable neuron the network's a and the difference
+delta = relu(z) - relu(y). Facts about the pair are linear forms that are never negative; products
+of two of them are the constraints. If, with multipliers >= 0 and the matrices of the constraints,
+
+    M = t E00 - sym(objective) - sum lambda_ij sym(f_i f_j^T) - sum kappa_k Q_k,  M + tau I >= 0,
+
+then objective <= t + tau (n + 1) (S-procedure; docs/CERTIFICATES.md). A certificate names forms by
+index and holds multipliers and a factor C of M + tau I; this module derives all the rest.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from qdeploy.fixedpoint import Rounding
+from qdeploy.proof import linear
+from qdeploy.proof.dyadic import (
+    Interval,
+    Raw,
+    down,
+    matmul,
+    product_range,
+    up,
+    widest,
+    zeros,
+)
+from qdeploy.proof.enclosure import LayerRanges, Ranges
+from qdeploy.proof.pair import Layer, Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """Values rows @ chi + rho with rho anywhere in [lo, hi]; one row a value."""
+
+    rows: Raw
+    lo: Raw
+    hi: Raw
+
+    def __add__(self, other: "Forms") -> "Forms":
+        return Forms(self.rows + other.rows, self.lo + other.lo, self.hi + other.hi)
+
+    def __sub__(self, other: "Forms") -> "Forms":
+        return Forms(self.rows - other.rows, self.lo - other.hi, self.hi - other.lo)
+
+    def pick(self, index: int) -> "Forms":
+        """Return one value as Forms of one row."""
+        chosen = slice(index, index + 1)
+        return Forms(self.rows[chosen], self.lo[chosen], self.hi[chosen])
+
+    def offset(self, value: int) -> "Forms":
+        """Return the values plus a constant."""
+        rows = self.rows.copy()
+        rows[:, 0] = rows[:, 0] + value
+        return Forms(rows, self.lo, self.hi)
+
+    def scaled(self, factor: int, grid: int) -> "Forms":
+        """Return the values times a factor >= 0 given on the grid."""
+        rows = down(self.rows * factor, grid)
+        lost = self.rows.shape[1]
+        return Forms(rows, down(self.lo * factor, grid) - lost, up(self.hi * factor, grid) + lost)
+
+
+@dataclass(frozen=True, slots=True)
+class Complement:
+    """A fact (phi @ chi) * (psi @ chi) + slack >= 0 that is no product of nonnegative forms."""
+
+    phi: Raw
+    psi: Raw
+    slack: int
+    """On the grid 2**-2grid."""
+
+    def scaled_up(self, grid: int) -> "Complement":
+        """Return the same fact, exactly, with both sides of order 1 where they were smaller."""
+        left, right = (max(0, grid - widest(side)) for side in (self.phi, self.psi))
+        return Complement(self.phi << left, self.psi << right, self.slack << (left + right))
+
+
+@dataclass(frozen=True, slots=True)
+class Cone:
+    """All facts about a pair over a box."""
+
+    forms: Raw
+    """[m, n + 1]: nonnegative linear forms of chi; row 0 is the constant 1."""
+    tags: tuple[tuple[str, int, int], ...]
+    """What each form says: (kind, layer, neuron); layer -1 is the input."""
+    complements: tuple[Complement, ...]
+    objective: Forms
+    """The deviation of every output."""
+    grid: int
+
+    @property
+    def size(self) -> int:
+        """Number of components of chi, the constant included."""
+        return int(self.forms.shape[1])
+
+
+@dataclass(slots=True)
+class _Builder:
+    """Collects forms while walking through the layers; lives only inside `build`."""
+
+    grid: int
+    size: int
+    next_variable: int = 1
+    rows: list[Raw] = field(default_factory=list)
+    tags: list[tuple[str, int, int]] = field(default_factory=list)
+    complements: list[Complement] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        constant = zeros(self.size)
+        constant[0] = 1 << self.grid
+        self.rows.append(constant)
+        self.tags.append(("one", -1, 0))
+
+    def constants(self, values: Interval) -> Forms:
+        """Values that are no variables: known only to lie in their interval."""
+        count = len(values.lo)
+        return Forms(zeros(count, self.size), values.lo, values.hi)
+
+    def variable(self, lo: int, hi: int) -> Forms:
+        """Return a new component of chi, scaled so that [lo, hi] maps into [-1, 1]."""
+        middle = (lo + hi) >> 1
+        radius = max(hi - middle, middle - lo)
+        row = zeros(1, self.size)
+        row[0, 0] = middle
+        row[0, self.next_variable] = 1 << radius.bit_length()
+        self.next_variable += 1
+        return Forms(row, zeros(1), zeros(1))
+
+    def variables(self, box: Interval, tag: str, layer: int) -> Forms:
+        """Return one value per element of `box`; where it has no width, a constant."""
+        parts = []
+        for index, (lo, hi) in enumerate(zip(box.lo, box.hi, strict=True)):
+            if lo == hi:
+                parts.append(Forms(zeros(1, self.size), zeros(1), zeros(1)).offset(lo))
+                continue
+            value = self.variable(lo, hi)
+            self.at_least(value, lo, (f"{tag}_lo", layer, index))
+            self.at_most(value, hi, (f"{tag}_hi", layer, index))
+            parts.append(value)
+        return stack(parts)
+
+    def at_least(self, value: Forms, bound: int, tag: tuple[str, int, int]) -> None:
+        """Record value - bound >= 0."""
+        self.nonnegative(value.offset(-bound), tag)
+
+    def at_most(self, value: Forms, bound: int, tag: tuple[str, int, int]) -> None:
+        """Record bound - value >= 0."""
+        negated = Forms(-value.rows, -value.hi, -value.lo)
+        self.nonnegative(negated.offset(bound), tag)
+
+    def nonnegative(self, value: Forms, tag: tuple[str, int, int]) -> None:
+        """Record a value that is never negative, relaxed by its residual and scaled to order 1."""
+        row = value.rows[0].copy()
+        row[0] = row[0] + value.hi[0]
+        if widest(row) > 0:
+            self.rows.append(normalised(row, self.grid)[0])
+            self.tags.append(tag)
+
+
+def normalised(row: Raw, grid: int) -> tuple[Raw, int]:
+    """Divide a form by 2**k so that its largest coefficient is about 1; return it and k.
+
+    What rounding takes away, less than one unit a coefficient, is given back to the constant:
+    the divided form is never below the true one.
+    """
+    exponent = widest(row) - grid
+    if exponent <= 0:
+        return row << -exponent, exponent
+    divided = down(row, exponent)
+    divided[0] = divided[0] + len(row)
+    return divided, exponent
+
+
+def stack(parts: list[Forms]) -> Forms:
+    """Put the rows of several Forms below each other."""
+    return Forms(
+        np.concatenate([p.rows for p in parts]),
+        np.concatenate([p.lo for p in parts]),
+        np.concatenate([p.hi for p in parts]),
+    )
+
+
+def count_variables(pair: Pair, ranges: Ranges, *, slacks: bool) -> int:
+    """Return the size of chi: what a cone over this pair and box would cost."""
+    count = 1 + _wide(ranges.input.a) + _wide(ranges.input.e)
+    for index, (layer, found) in enumerate(zip(pair.layers, ranges.layers, strict=True)):
+        if layer.relu:
+            count += int(_unstable(found.y).sum()) + int(_unstable(found.z).sum())
+        if slacks and index < len(pair.layers) - 1:
+            count += _wide(found.r)
+    return count
+
+
+def _wide(box: Interval) -> int:
+    return int((box.lo != box.hi).sum())
+
+
+def _unstable(t: Interval) -> Raw:
+    return np.asarray((t.lo < 0) & (t.hi > 0))
+
+
+def build(pair: Pair, ranges: Ranges, *, slacks: bool) -> Cone:
+    """Derive every form and complementarity of the pair over the box.
+
+    `slacks`: rounding errors of hidden layers are variables; otherwise they are residuals.
+    """
+    builder = _Builder(pair.grid, count_variables(pair, ranges, slacks=slacks))
+    a = builder.variables(ranges.input.a, "x", -1)
+    e = builder.variables(ranges.input.e, "e", -1)
+    if pair.input_rounding is Rounding.TRUNC:
+        _record_truncation(builder, a, e)
+    last = len(pair.layers) - 1
+    for index, (layer, found) in enumerate(zip(pair.layers, ranges.layers, strict=True)):
+        y, d = _affine(layer, a, e, pair.grid)
+        if slacks and index < last:
+            r = builder.variables(found.r, "r", index)
+        else:
+            r = builder.constants(found.r)
+        if layer.relu:
+            a, delta = _activation(builder, found, y, d, index)
+        else:
+            a, delta = y, d
+        e = delta + r
+    return Cone(
+        np.stack(builder.rows), tuple(builder.tags), tuple(builder.complements), e, pair.grid
+    )
+
+
+def _record_truncation(builder: _Builder, value: Forms, error: Forms) -> None:
+    """Record error * value <= 0: truncation, saturated or not, moves towards zero."""
+    for i in range(len(value.rows)):
+        if not (value.lo[i] or value.hi[i] or error.lo[i] or error.hi[i]):
+            fact = Complement(-error.rows[i], value.rows[i], 0)
+            builder.complements.append(fact.scaled_up(builder.grid))
+
+
+def _affine(layer: Layer, a: Forms, e: Forms, grid: int) -> tuple[Forms, Forms]:
+    """Forms of y = W a + c and d = V e + (V - W) a + (v - c)."""
+    y = _image(layer.w, a, grid)
+    d = _image(layer.v, e, grid) + _image(layer.v - layer.w, a, grid)
+    y.rows[:, 0] = y.rows[:, 0] + layer.c
+    d.rows[:, 0] = d.rows[:, 0] + (layer.v_bias - layer.c)
+    return y, d
+
+
+def _image(matrix: Raw, forms: Forms, grid: int) -> Forms:
+    """Forms of matrix @ values; rounding a coefficient loses less than one unit times |chi|."""
+    residual = product_range(matrix, Interval(forms.lo, forms.hi), grid)
+    lost = forms.rows.shape[1]
+    return Forms(down(matmul(matrix, forms.rows), grid), residual.lo - lost, residual.hi + lost)
+
+
+def _activation(
+    builder: _Builder, found: LayerRanges, y: Forms, d: Forms, layer: int
+) -> tuple[Forms, Forms]:
+    """Return forms of a = relu(y) and delta = relu(z) - relu(y), recording what is known."""
+    activations, differences = [], []
+    for i in range(len(found.y.lo)):
+        neuron = _Neuron.of(found, i)
+        a = _network_side(builder, neuron, y.pick(i), (layer, i))
+        delta = _program_side(builder, neuron, (a, y.pick(i), d.pick(i)), (layer, i))
+        activations.append(a)
+        differences.append(delta)
+    return stack(activations), stack(differences)
+
+
+@dataclass(frozen=True, slots=True)
+class _Neuron:
+    """Ranges of one neuron's y, z and d."""
+
+    y: tuple[int, int]
+    z: tuple[int, int]
+    d: tuple[int, int]
+
+    @staticmethod
+    def of(found: LayerRanges, i: int) -> "_Neuron":
+        return _Neuron(
+            (found.y.lo[i], found.y.hi[i]),
+            (found.z.lo[i], found.z.hi[i]),
+            (found.d.lo[i], found.d.hi[i]),
+        )
+
+    @property
+    def delta(self) -> tuple[int, int]:
+        """Range of relu(z) - relu(y), which lies between 0 and d."""
+        low = max(min(self.d[0], 0), max(self.z[0], 0) - max(self.y[1], 0))
+        high = min(max(self.d[1], 0), max(self.z[1], 0) - max(self.y[0], 0))
+        return low, high
+
+
+def _network_side(builder: _Builder, neuron: _Neuron, y: Forms, place: tuple[int, int]) -> Forms:
+    low, high = neuron.y
+    if low >= 0:
+        return y
+    if high <= 0:
+        return Forms(zeros(1, builder.size), zeros(1), zeros(1))
+    a = builder.variable(0, high)
+    _record_relu(builder, (a, a - y), neuron.y, ("y", *place))
+    return a
+
+
+def _program_side(
+    builder: _Builder,
+    neuron: _Neuron,
+    values: tuple[Forms, Forms, Forms],
+    place: tuple[int, int],
+) -> Forms:
+    a, y, d = values
+    active = neuron.y[0] >= 0
+    if neuron.z[1] <= 0:
+        delta = Forms(-a.rows, -a.hi, -a.lo)
+    elif neuron.z[0] >= 0:
+        delta = d if active else (y - a) + d
+    else:
+        delta = builder.variable(*neuron.delta)
+        # relu(z) - z; where the network's side is on, a is y itself and cancels.
+        psi = delta - d if active else (a - y) + (delta - d)
+        _record_relu(builder, (a + delta, psi), neuron.z, ("z", *place))
+    if neuron.y[0] < 0 < neuron.y[1] or neuron.z[0] < 0 < neuron.z[1]:
+        _record_hull(builder, neuron, delta, d, place)
+    return delta
+
+
+def _record_relu(
+    builder: _Builder,
+    values: tuple[Forms, Forms],
+    bounds: tuple[int, int],
+    tag: tuple[str, int, int],
+) -> None:
+    """Record phi = relu(t) >= 0, psi = phi - t >= 0, their upper bounds, and phi * psi = 0."""
+    phi, psi = values
+    kind, layer, neuron = tag
+    low, high = bounds
+    builder.nonnegative(phi, (f"{kind}_phi", layer, neuron))
+    builder.nonnegative(psi, (f"{kind}_psi", layer, neuron))
+    builder.at_most(phi, high, (f"{kind}_phi_hi", layer, neuron))
+    builder.at_most(psi, -low, (f"{kind}_psi_hi", layer, neuron))
+    builder.complements.append(_complement(phi, psi, bounds, builder.grid))
+
+
+def _complement(phi: Forms, psi: Forms, bounds: tuple[int, int], grid: int) -> Complement:
+    """Return phi * psi <= 0 as a fact about the forms' rows.
+
+    With phi = p + rho and psi = s + sigma: 0 = phi psi = (p + rho)(s + sigma), phi >= 0, so
+    phi (-s - sigma_lo) >= phi (-s - sigma) = 0 and p (-s - sigma_lo) >= -rho (-s - sigma_lo).
+    There -s - sigma_lo = -psi + (sigma - sigma_lo), and 0 <= psi <= -low bounds its magnitude.
+    """
+    low, _ = bounds
+    row = -psi.rows[0].copy()
+    row[0] = row[0] - psi.lo[0]
+    reach = max(-low, int(psi.hi[0] - psi.lo[0]))
+    residual = max(abs(int(phi.lo[0])), abs(int(phi.hi[0])))
+    return Complement(phi.rows[0], row, residual * reach).scaled_up(grid)
+
+
+def _record_hull(
+    builder: _Builder, neuron: _Neuron, delta: Forms, d: Forms, place: tuple[int, int]
+) -> None:
+    """Record the range of delta and the lines min(d, 0) <= delta <= max(d, 0) spans over d."""
+    low, high = neuron.delta
+    builder.at_least(delta, low, ("delta_lo", *place))
+    builder.at_most(delta, high, ("delta_hi", *place))
+    grid = builder.grid
+    box = Interval(np.array([neuron.d[0]], dtype=object), np.array([neuron.d[1]], dtype=object))
+    slope, offset = (int(v[0]) for v in linear.relu_chord(box, grid))
+    above = d.scaled(slope, grid).offset(offset) - delta
+    below = delta - d.scaled((1 << grid) - slope, grid).offset(-offset)
+    builder.nonnegative(above, ("hull_hi", *place))
+    builder.nonnegative(below, ("hull_lo", *place))
+
+
+# --- the exact check -----------------------------------------------------------------------------
+
+MULTIPLIER_BITS = 40
+"""Multipliers, t and tau are multiples of 2**-MULTIPLIER_BITS."""
+FACTOR_BITS = 48
+"""Entries of the factor C are multiples of 2**-FACTOR_BITS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dual:
+    """What a solver's answer leaves behind: integers, none of them believed."""
+
+    t: int
+    tau: int
+    products: tuple[tuple[int, int, int], ...]
+    """(form i, form j, multiplier >= 0)."""
+    complements: tuple[tuple[int, int], ...]
+    """(complementarity k, multiplier >= 0)."""
+    factor: tuple[tuple[int, ...], ...]
+    """Rows of a lower triangular C with C C^T close to M + tau I."""
+
+
+class DualError(ValueError):
+    """The dual data prove nothing; the text says why."""
+
+
+def dual_bound(cone: Cone, objective: Raw, dual: Dual) -> int:
+    """Prove `objective` <= result on chi for every input; the result is in units 2**-40.
+
+    `objective` is a symmetric matrix [n + 1, n + 1] on the grid 2**-2grid.
+
+    Raises:
+        DualError: a multiplier is negative, an index is none, or M + tau I is not proven
+            positive semidefinite.
+    """
+    twice = slack_matrix(cone, objective, dual)
+    check_factor(twice, dual.factor, 2 * cone.grid + MULTIPLIER_BITS)
+    return dual.t + dual.tau * cone.size
+
+
+def slack_matrix(cone: Cone, objective: Raw, dual: Dual) -> Raw:
+    """Return 2 (M + tau I) exactly, on the grid 2**-(2grid + MULTIPLIER_BITS)."""
+    unit = 2 * cone.grid
+    if dual.tau < 0:
+        raise DualError("tau is negative")
+    weighted = zeros(*cone.forms.shape)
+    for i, j, multiplier in dual.products:
+        _require_multiplier(multiplier, max(i, j), min(i, j), len(cone.forms))
+        weighted[i] = weighted[i] + cone.forms[j] * multiplier
+    half = matmul(cone.forms.T, weighted)
+    for k, multiplier in dual.complements:
+        _require_multiplier(multiplier, k, k, len(cone.complements))
+        fact = cone.complements[k]
+        half = half + np.outer(fact.phi, fact.psi) * multiplier
+        half[0, 0] = half[0, 0] + fact.slack * multiplier
+    result = -(half + half.T) - objective * (2 << MULTIPLIER_BITS)
+    result[0, 0] = result[0, 0] + (dual.t << (unit + 1))
+    diagonal = np.arange(cone.size)
+    result[diagonal, diagonal] = result[diagonal, diagonal] + (dual.tau << (unit + 1))
+    return np.asarray(result, dtype=object)
+
+
+def _require_multiplier(multiplier: int, highest: int, lowest: int, count: int) -> None:
+    if multiplier < 0:
+        raise DualError("a multiplier is negative")
+    if lowest < 0 or highest >= count:
+        raise DualError("a multiplier belongs to no constraint")
+
+
+def check_factor(twice: Raw, factor: tuple[tuple[int, ...], ...], bits: int) -> None:
+    """Prove `twice` >= 0: C C^T is, and the exact rest is diagonally dominant.
+
+    Raises:
+        DualError: the rest is not diagonally dominant, so nothing is proven.
+    """
+    size = len(twice)
+    if [len(row) for row in factor] != list(range(1, size + 1)):
+        raise DualError("the factor has the wrong shape")
+    c = zeros(size, size)
+    for i, row in enumerate(factor):
+        c[i, : i + 1] = row
+    common = max(bits, 2 * FACTOR_BITS)
+    rest = (twice << (common - bits)) - ((2 * matmul(c, c.T)) << (common - 2 * FACTOR_BITS))
+    diagonal = np.diagonal(rest)
+    others = abs(rest).sum(axis=1) - abs(diagonal)
+    if not all(a >= b for a, b in zip(diagonal, others, strict=True)):
+        raise DualError("the factor does not prove the matrix positive semidefinite")
+
+
+def linear_objective(row: Raw, grid: int) -> Raw:
+    """Return the matrix of a linear form: row @ chi = chi^T matrix chi, on 2**-2grid."""
+    matrix = zeros(len(row), len(row))
+    doubled = row << (grid - 1)
+    matrix[0, :] = doubled
+    matrix[:, 0] = matrix[:, 0] + doubled
+    return matrix
+
+
+def square_objective(rows: Raw) -> Raw:
+    """Return the matrix of the sum of the squares of linear forms, on 2**-2grid."""
+    return matmul(rows.T, rows)
+
+
+def signed(value: Forms, sign: int) -> tuple[Raw, int]:
+    """Return the row and the residual bound of +value or -value."""
+    if sign > 0:
+        return value.rows[0], int(value.hi[0])
+    return -value.rows[0], -int(value.lo[0])

@@ -1,0 +1,273 @@
+"""The exact check: from a network and a certificate to a `Proven`, or a refusal that says why.
+
+Everything is recomputed from the network, the program, the boxes and the multipliers. A stated
+number must equal the recomputed one; it may be neither smaller nor larger.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+
+from qdeploy import ops
+from qdeploy.diagnostics import RefusedError
+from qdeploy.fixedpoint import round_fraction
+from qdeploy.ir import Box, FixedNetwork, Network, exact
+from qdeploy.proof import cone
+from qdeploy.proof.certificate import (
+    Certificate,
+    ConePart,
+    Part,
+    RegionClaim,
+    SignedDual,
+    Witness,
+)
+from qdeploy.proof.cone import Cone, Dual, DualError
+from qdeploy.proof.dyadic import Raw, widest
+from qdeploy.proof.enclosure import Ranges
+from qdeploy.proof.pair import MismatchError, Pair, align
+from qdeploy.proof.ranges import analyse, recursion_bound, reference_error
+from qdeploy.proof.rounded import decimal_above, root_above
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A bound this kernel has proven over one box. No other module makes one."""
+
+    box: Box
+    per_output: tuple[Decimal, ...]
+    linf: Decimal
+    l2: Decimal
+
+
+class Analysis:
+    """Everything the methods share about one pair over one box, computed when first needed."""
+
+    def __init__(self, pair: Pair, box: Box) -> None:
+        self.pair = pair
+        self.box = box
+        self._cones: dict[bool, Cone] = {}
+
+    @cached_property
+    def intervals(self) -> Ranges:
+        """Interval enclosures."""
+        return analyse(self.pair, self.box, use_linear=False)
+
+    @cached_property
+    def tight(self) -> Ranges:
+        """Enclosures tightened by linear back-substitution."""
+        return analyse(self.pair, self.box, use_linear=True)
+
+    @cached_property
+    def reference(self) -> Raw:
+        """Error per output of having the network's parameters on the proof's grid."""
+        return reference_error(self.pair, self.intervals)
+
+    def cone(self, *, slacks: bool) -> Cone:
+        """Return the semidefinite facts."""
+        if slacks not in self._cones:
+            self._cones[slacks] = cone.build(self.pair, self.tight, slacks=slacks)
+        return self._cones[slacks]
+
+
+def analysis(network: Network, program: FixedNetwork, box: Box) -> Analysis:
+    """Put a network and a program side by side over a box.
+
+    Raises:
+        RefusedError: they do not belong together.
+    """
+    try:
+        pair = align(network, program)
+    except MismatchError as problem:
+        raise RefusedError(f"program: {problem}") from problem
+    if box.size != pair.layers[0].w.shape[1]:
+        raise RefusedError(f"the region has {box.size} inputs, the network another number")
+    return Analysis(pair, box)
+
+
+def prove_part(known: Analysis, method: str, data: ConePart | None) -> Part:
+    """Derive one method's bounds; `data` is what the semidefinite method needs.
+
+    Raises:
+        DualError: the data prove nothing.
+    """
+    match method, data:
+        case "recursion", None:
+            bound = recursion_bound(known.pair, known.intervals)
+            return _part(known, method, [bound] * known.pair.layers[-1].width, None)
+        case "interval", None:
+            return _part(known, method, _deviation(known.intervals), None)
+        case "linear", None:
+            return _part(known, method, _deviation(known.tight), None)
+        case "sdp", ConePart():
+            return _cone_part(known, data)
+        case _:
+            raise DualError(f"method {method!r} is unknown or lacks its data")
+
+
+def _deviation(ranges: Ranges) -> list[int]:
+    return list(ranges.layers[-1].out.e.magnitude)
+
+
+def _part(known: Analysis, method: str, raw: Sequence[int], data: ConePart | None) -> Part:
+    scale = Fraction(1, 1 << known.pair.grid)
+    exact_bounds = [(r + extra) * scale for r, extra in zip(raw, known.reference, strict=True)]
+    per_output = tuple(decimal_above(b) for b in exact_bounds)
+    return Part(method, per_output, euclidean(per_output), data)
+
+
+def euclidean(per_output: Sequence[Decimal]) -> Decimal:
+    """Bound the 2-norm of a vector whose components are bounded."""
+    return decimal_above(root_above(sum((Fraction(b) ** 2 for b in per_output), Fraction(0))))
+
+
+def _cone_part(known: Analysis, data: ConePart) -> Part:
+    facts = known.cone(slacks=data.slacks)
+    outputs = known.pair.layers[-1].width
+    by_output: dict[int, dict[int, Fraction]] = {}
+    for side in data.sides:
+        if not 0 <= side.output < outputs or side.sign not in (1, -1):
+            raise DualError("a side belongs to no output")
+        sides = by_output.setdefault(side.output, {})
+        if side.sign in sides:
+            raise DualError("a side is proven twice")
+        sides[side.sign] = side_bound(facts, side)
+    scale = Fraction(1, 1 << known.pair.grid)
+    per_output: list[Decimal | None] = [None] * outputs
+    for output, sides in by_output.items():
+        if len(sides) != len((1, -1)):
+            raise DualError(f"output {output} is bounded on one side only")
+        worst = max(*sides.values(), Fraction(0)) + int(known.reference[output]) * scale
+        per_output[output] = decimal_above(worst)
+    norm = None if data.norm is None else _norm_bound(known, facts, data.norm)
+    return Part("sdp", tuple(per_output), norm, data)
+
+
+def side_objective(facts: Cone, output: int, sign: int) -> tuple[Raw, int, int]:
+    """Return the matrix to bound, its binary exponent, and the residual to add (on the grid)."""
+    row, residual = cone.signed(facts.objective.pick(output), sign)
+    row, exponent = cone.normalised(row, facts.grid)
+    return cone.linear_objective(row, facts.grid), exponent, residual
+
+
+def side_bound(facts: Cone, side: SignedDual) -> Fraction:
+    """Prove a bound on sign * deviation of one output."""
+    matrix, exponent, residual = side_objective(facts, side.output, side.sign)
+    raw = cone.dual_bound(facts, matrix, side.dual)
+    scaled = raw * two_to(exponent - cone.MULTIPLIER_BITS)
+    return scaled + residual * two_to(-facts.grid)
+
+
+def norm_objective(facts: Cone) -> tuple[Raw, int]:
+    """Return the matrix of the squared 2-norm of the deviation, and its binary exponent."""
+    shift = facts.grid - widest(facts.objective.rows)
+    rows = facts.objective.rows << max(shift, 0)
+    return cone.square_objective(rows), -2 * max(shift, 0)
+
+
+def _norm_bound(known: Analysis, facts: Cone, dual: Dual) -> Decimal:
+    """|deviation| <= |forms| + |residuals| + |reference errors|, all in the 2-norm."""
+    matrix, exponent = norm_objective(facts)
+    square = cone.dual_bound(facts, matrix, dual) * two_to(exponent - cone.MULTIPLIER_BITS)
+    rest = [
+        max(abs(int(lo)), abs(int(hi))) + int(extra)
+        for lo, hi, extra in zip(
+            facts.objective.lo, facts.objective.hi, known.reference, strict=True
+        )
+    ]
+    tail = sum(r * r for r in rest) * two_to(-2 * facts.grid)
+    return decimal_above(root_above(max(square, Fraction(0))) + root_above(Fraction(tail)))
+
+
+def two_to(exponent: int) -> Fraction:
+    """Return 2**exponent exactly."""
+    return Fraction(1 << exponent) if exponent >= 0 else Fraction(1, 1 << -exponent)
+
+
+def combine(box: Box, parts: Sequence[Part], attack: Witness) -> RegionClaim:
+    """State what the parts prove together: the best of them, output by output."""
+    columns = zip(*(part.per_output for part in parts), strict=True)
+    per_output = tuple(min(b for b in column if b is not None) for column in columns)
+    norms = [part.l2 for part in parts if part.l2 is not None]
+    l2 = min([euclidean(per_output), *norms])
+    return RegionClaim(box, per_output, max(per_output), l2, tuple(parts), attack)
+
+
+def witness(network: Network, program: FixedNetwork, x: Sequence[Fraction]) -> Witness:
+    """Evaluate the deviation at one real input exactly: a true deviation, whoever found it."""
+    fmt, mode = program.input.format, program.input.rounding
+    codes = [min(max(round_fraction(v / fmt.step, mode), fmt.raw_min), fmt.raw_max) for v in x]
+    device = ops.execute(program, np.array([codes], dtype=np.int64))[0]
+    real = ops.evaluate_exact(network, exact([list(x)]))[0]
+    step = program.output.format.step
+    worst = max(abs(int(code) * step - value) for code, value in zip(device, real, strict=True))
+    return Witness(tuple(x), worst)
+
+
+def check(network: Network, certificate: Certificate) -> tuple[Proven, ...]:
+    """Prove every region's claim again, from nothing but the network and the certificate.
+
+    Raises:
+        RefusedError: something does not hold; the text names it.
+    """
+    if network.source.sha256 != certificate.model_sha256:
+        raise RefusedError("model: the certificate is for another model file")
+    if not certificate.regions:
+        raise RefusedError("regions: the certificate claims nothing")
+    return tuple(
+        _check_region(network, certificate.program, claim, f"region {index}")
+        for index, claim in enumerate(certificate.regions)
+    )
+
+
+def _check_region(
+    network: Network, program: FixedNetwork, claim: RegionClaim, place: str
+) -> Proven:
+    known = analysis(network, program, claim.box)
+    methods = [part.method for part in claim.parts]
+    if len(set(methods)) != len(methods) or not set(methods) & {"recursion", "interval", "linear"}:
+        raise RefusedError(f"{place}: a method appears twice, or none bounds every output")
+    proven = []
+    for part in claim.parts:
+        again = _prove_again(known, part, f"{place}, method {part.method}")
+        _compare(part.per_output, again.per_output, f"{place}, method {part.method}: bound")
+        _compare((part.l2,), (again.l2,), f"{place}, method {part.method}: 2-norm")
+        proven.append(again)
+    _check_witness(network, program, claim, place)
+    total = combine(claim.box, proven, claim.attack)
+    _compare(claim.per_output, total.per_output, f"{place}: bound")
+    _compare((claim.linf,), (total.linf,), f"{place}: bound in the infinity norm")
+    _compare((claim.l2,), (total.l2,), f"{place}: bound in the 2-norm")
+    if not Fraction(total.linf) >= claim.attack.linf:
+        raise RefusedError(f"{place}: the attack exceeds the bound; please report this")
+    return Proven(claim.box, total.per_output, total.linf, total.l2)
+
+
+def _prove_again(known: Analysis, part: Part, place: str) -> Part:
+    try:
+        return prove_part(known, part.method, part.cone)
+    except DualError as problem:
+        raise RefusedError(f"{place}: {problem}") from problem
+
+
+def _compare(
+    stated: Sequence[Decimal | None], recomputed: Sequence[Decimal | None], what: str
+) -> None:
+    if len(stated) != len(recomputed):
+        raise RefusedError(f"{what}: {len(stated)} numbers stated for {len(recomputed)} outputs")
+    for index, (claimed, found) in enumerate(zip(stated, recomputed, strict=True)):
+        if claimed != found:
+            raise RefusedError(f"{what} {index}: stated {claimed}, recomputed {found}")
+
+
+def _check_witness(network: Network, program: FixedNetwork, claim: RegionClaim, place: str) -> None:
+    x = claim.attack.x
+    if len(x) != claim.box.size or not all(
+        lo <= v <= hi for lo, v, hi in zip(claim.box.lo, x, claim.box.hi, strict=True)
+    ):
+        raise RefusedError(f"{place}: the attack's input lies outside the region")
+    if witness(network, program, x).linf != claim.attack.linf:
+        raise RefusedError(f"{place}: the attack's deviation is not what its input shows")

@@ -1,0 +1,174 @@
+"""Linear back-substitution on (a, e) jointly, vectorised over all rows of a layer.
+
+Every activation is enclosed by lines: a between two lines of y, and e = b - a between two
+planes of (y, d) (CROWN/DeepPoly style; Zhang et al. 2018, Singh et al. 2019). A slope may be
+any dyadic number: its intercept is then taken so that the line holds at both ends of the
+range, which suffices because ReLU is convex. So no division is ever trusted.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qdeploy.proof.dyadic import Interval, Raw, down, matmul, negative, positive, up, zeros
+from qdeploy.proof.enclosure import LayerRanges, Ranges
+from qdeploy.proof.pair import Layer, Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """Enclosures of y, z and d of one layer."""
+
+    y: Interval
+    z: Interval
+    d: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """value <= (or >=) y_slope * y + d_slope * d + offset, per neuron, raw on the grid."""
+
+    y: Raw
+    d: Raw
+    offset: Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Relaxation:
+    """Planes below and above a and e of one layer."""
+
+    a_low: Plane
+    a_high: Plane
+    e_low: Plane
+    e_high: Plane
+
+
+def back_substitute(pair: Pair, before: Ranges, layer: Layer) -> Affine:
+    """Enclose y, z and d of `layer`, whose predecessors are enclosed by `before`."""
+    nothing = zeros(*layer.w.shape)
+    on_a = np.concatenate([layer.w, layer.v, layer.v - layer.w])
+    on_e = np.concatenate([nothing, layer.v, layer.v])
+    offset = np.concatenate([layer.c, layer.v_bias, layer.v_bias - layer.c])
+    high = upper_bound(pair, before, on_a, on_e) + offset
+    low = offset - upper_bound(pair, before, -on_a, -on_e)
+    rows = layer.width
+    return Affine(
+        Interval(low[:rows], high[:rows]),
+        Interval(low[rows : 2 * rows], high[rows : 2 * rows]),
+        Interval(low[2 * rows :], high[2 * rows :]),
+    )
+
+
+def upper_bound(pair: Pair, before: Ranges, on_a: Raw, on_e: Raw) -> Raw:
+    """Bound on_a @ a + on_e @ e above; a, e being what the last layer of `before` emits."""
+    grid = pair.grid
+    offset = zeros(on_a.shape[0])
+    for index in range(len(before.layers) - 1, -1, -1):
+        layer, ranges = pair.layers[index], before.layers[index]
+        on_y, on_d, passed = _through_activation(relax(grid, layer, ranges), on_a, on_e, grid)
+        on_y, slack_y = _onto_grid(on_y, grid, ranges.y)
+        on_d, slack_d = _onto_grid(on_d, grid, ranges.d)
+        constants = matmul(on_y, layer.c[:, None]) + matmul(on_d, (layer.v_bias - layer.c)[:, None])
+        entering = before.signal(index)
+        products = matmul(on_y, layer.w) + matmul(on_d, layer.v - layer.w)
+        on_a, slack_a = _onto_grid(products, grid, entering.a)
+        on_e, slack_e = _onto_grid(matmul(on_d, layer.v), grid, entering.e)
+        slack = slack_y + slack_d + slack_a + slack_e
+        offset = offset + passed + up(constants[:, 0], grid) + slack
+    return offset + _maximum(on_a, before.input.a, grid) + _maximum(on_e, before.input.e, grid)
+
+
+def _onto_grid(product: Raw, grid: int, box: Interval) -> tuple[Raw, int]:
+    """Round coefficients down to the grid; the lost part, in [0, 1) unit, meets max(v, 0)."""
+    lost = int(positive(box.hi).sum())
+    return down(product, grid), -((-lost) >> grid)
+
+
+def _maximum(coefficients: Raw, box: Interval, grid: int) -> Raw:
+    high = matmul(positive(coefficients), box.hi[:, None])
+    low = matmul(negative(coefficients), box.lo[:, None])
+    return up((high + low)[:, 0], grid)
+
+
+def _through_activation(
+    planes: Relaxation, on_a: Raw, on_e: Raw, grid: int
+) -> tuple[Raw, Raw, Raw]:
+    """Replace a and e by the plane that lies above in the direction of each coefficient.
+
+    The coefficients on y and d that come out are on the grid 2**-2grid, the offsets on 2**-grid.
+    """
+    signed = (
+        (positive(on_a), planes.a_high),
+        (negative(on_a), planes.a_low),
+        (positive(on_e), planes.e_high),
+        (negative(on_e), planes.e_low),
+    )
+    on_y, on_d = zeros(*on_a.shape), zeros(*on_a.shape)
+    offset = zeros(on_a.shape[0])
+    for part, plane in signed:
+        on_y = on_y + part * plane.y[None, :]
+        on_d = on_d + part * plane.d[None, :]
+        offset = offset + matmul(part, plane.offset[:, None])[:, 0]
+    return on_y, on_d, up(offset, grid)
+
+
+def relax(grid: int, layer: Layer, ranges: LayerRanges) -> Relaxation:
+    """Enclose a and e of one layer by planes over (y, d)."""
+    unit, none = zeros(layer.width) + (1 << grid), zeros(layer.width)
+    if not layer.relu:
+        same = Plane(unit, none, none)
+        return Relaxation(
+            same, same, Plane(none, unit, ranges.r.lo), Plane(none, unit, ranges.r.hi)
+        )
+    a_low, a_high = _relu_lines(ranges.y, grid)
+    kept_low, kept_high = _relu_lines(ranges.z, grid)
+    _, moved = _relu_lines(ranges.d, grid)
+    # min(d, 0) <= relu(y + d) - relu(y) <= max(d, 0), and min(d, 0) = d - relu(d).
+    by_move_high = Plane(none, moved.y, moved.offset)
+    by_move_low = Plane(none, unit - moved.y, -moved.offset)
+    # relu(z) and relu(y) bounded each for itself, z = y + d.
+    apart_high = Plane(kept_high.y - a_low.y, kept_high.y, kept_high.offset - a_low.offset)
+    apart_low = Plane(kept_low.y - a_high.y, kept_low.y, kept_low.offset - a_high.offset)
+    high = _lower_at_centre(by_move_high, apart_high, ranges, grid)
+    low = _mirrored(_lower_at_centre(_mirrored(by_move_low), _mirrored(apart_low), ranges, grid))
+    return Relaxation(
+        a_low,
+        a_high,
+        Plane(low.y, low.d, low.offset + ranges.r.lo),
+        Plane(high.y, high.d, high.offset + ranges.r.hi),
+    )
+
+
+def _relu_lines(t: Interval, grid: int) -> tuple[Plane, Plane]:
+    """Lines below and above relu(t) on the interval; the slope stands in `y`."""
+    unit, none = zeros(*t.lo.shape) + (1 << grid), zeros(*t.lo.shape)
+    below = np.where((t.lo >= 0) | ((t.hi > 0) & (t.hi > -t.lo)), unit, none)
+    slope, offset = relu_chord(t, grid)
+    return Plane(below, none, none), Plane(slope, none, offset)
+
+
+def relu_chord(t: Interval, grid: int) -> tuple[Raw, Raw]:
+    """Return slope and offset of a line above relu(t) on the interval, close to its chord."""
+    unit, none = zeros(*t.lo.shape) + (1 << grid), zeros(*t.lo.shape)
+    on, crossing = t.lo >= 0, (t.lo < 0) & (t.hi > 0)
+    width = np.where(crossing, t.hi - t.lo, 1)
+    slope = np.where(on, unit, np.where(crossing, t.hi * unit // width, none))
+    ends = np.maximum(-slope * t.lo, (unit - slope) * t.hi)
+    return slope, np.where(crossing, up(np.asarray(ends), grid), none)
+
+
+def _mirrored(plane: Plane) -> Plane:
+    return Plane(-plane.y, -plane.d, -plane.offset)
+
+
+def _lower_at_centre(first: Plane, second: Plane, ranges: LayerRanges, grid: int) -> Plane:
+    """Choose per neuron the plane that is lower at the middle of the (y, d) range."""
+    y, d = ranges.y.lo + ranges.y.hi, ranges.d.lo + ranges.d.hi
+    sloping = (first.y - second.y) * y + (first.d - second.d) * d
+    twice = sloping + (first.offset - second.offset) * (2 << grid)
+    keep = twice <= 0
+    return Plane(
+        np.where(keep, first.y, second.y),
+        np.where(keep, first.d, second.d),
+        np.where(keep, first.offset, second.offset),
+    )
