@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from qdeploy import generate, ops
 
+from support import emulated
+
 _PER_UNIT = 50
 _FIXED_NAMES = ("qd_model", "qd_model_run", "qd_model_in_t", "qd_model_out_t", "run_untyped")
 
@@ -214,3 +216,14 @@ def sanitized(batch, command, build):
     executable = build / "batch"
     tool([*command, str(batch.folder / "main.c"), *includes, *objects, "-o", str(executable)])
     return executable
+
+
+def run_core(batch, core):
+    """Run every case on an emulated core."""
+    half = 0x40_0000
+    results = []
+    for number, one in enumerate(batch.cases):
+        core.write(emulated.DATA, one.input_bytes)
+        core.call("batch_run", number, len(one.codes), emulated.DATA, emulated.DATA + half)
+        results.append(one.read_output(core.read(emulated.DATA + half, one.output_size)))
+    return results
