@@ -8,6 +8,7 @@ from pathlib import Path
 
 from qdeploy.importer.emit import network
 from qdeploy.importer.modelfile import read
+from qdeploy.importer.regions import read_regions
 from qdeploy.importer.trace import trace
 from qdeploy.ir import Network
 
@@ -22,4 +23,4 @@ def run(path: Path) -> Network:
     return network(model, trace(model))
 
 
-__all__ = ["run"]
+__all__ = ["read_regions", "run"]
