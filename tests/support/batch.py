@@ -13,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 from qdeploy import generate, ops
+from qdeploy.resources import folder
 
 from support import emulated
 
+FIRMWARE = folder("firmware")
 _PER_UNIT = 50
 _FIXED_NAMES = ("qd_model", "qd_model_run", "qd_model_in_t", "qd_model_out_t", "run_untyped")
 
@@ -131,32 +133,32 @@ def tool(command, **options):
     return done.stdout
 
 
-def write(cases, folder):
-    """Write a batch of libraries, with the kernels they use, into `folder`."""
-    runtime = folder / "runtime"
+def write(cases, target):
+    """Write a batch of libraries, with the kernels they use, into the folder `target`."""
+    runtime = target / "runtime"
     runtime.mkdir(parents=True)
     for number, one in enumerate(cases):
-        own = folder / f"p{number}"
+        own = target / f"p{number}"
         own.mkdir()
         for name, content in generate.library(one.program).files.items():
             (own if name.startswith("model.") else runtime).joinpath(name).write_bytes(content)
     for first in range(0, len(cases), _PER_UNIT):
         numbers = range(first, min(first + _PER_UNIT, len(cases)))
-        unit = "".join(_include(folder, n, cases[n].program) for n in numbers)
-        (folder / f"unit_{first // _PER_UNIT}.c").write_text(unit)
+        unit = "".join(_include(target, n, cases[n].program) for n in numbers)
+        (target / f"unit_{first // _PER_UNIT}.c").write_text(unit)
     kernels = sorted(path.name for path in runtime.glob("*.c"))
-    (folder / "unit_kernels.c").write_text("".join(f'#include "{name}"\n' for name in kernels))
-    (folder / "batch.h").write_text(_HEAD)
-    (folder / "batch.c").write_text('#include "batch.h"\n' + _table(len(cases)) + _RUN)
-    (folder / "main.c").write_text(_MAIN)
-    return Batch(folder, tuple(cases))
+    (target / "unit_kernels.c").write_text("".join(f'#include "{name}"\n' for name in kernels))
+    (target / "batch.h").write_text(_HEAD)
+    (target / "batch.c").write_text('#include "batch.h"\n' + _table(len(cases)) + _RUN)
+    (target / "main.c").write_text(_MAIN)
+    return Batch(target, tuple(cases))
 
 
-def _include(folder, number, program):
+def _include(home, number, program):
     """Text that includes one model.c under names of its own."""
     names = [*_FIXED_NAMES, *(f"buffer_{n}" for n in range(len(program.nodes)))]
     names += [f"{n.name}_{part}" for n in program.nodes for part in ("weight", "bias", "layer")]
-    header = (folder / f"p{number}" / "model.h").read_text()
+    header = (home / f"p{number}" / "model.h").read_text()
     macros = re.findall(r"^#define (\w+)", header, re.MULTILINE)
     before = "".join(f"#define {name} {name}_{number}\n" for name in names)
     after = "".join(f"#undef {name}\n" for name in [*names, *macros])

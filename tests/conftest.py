@@ -1,0 +1,16 @@
+"""Options and fixtures every test may use."""
+
+import pytest
+from support.golden import Golden
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--update-golden", action="store_true", help="rewrite the golden files with what came out"
+    )
+
+
+@pytest.fixture
+def golden(request):
+    """Compare text with a file under tests/golden: `golden("library/model.c", text)`."""
+    return Golden(update=request.config.getoption("--update-golden"))

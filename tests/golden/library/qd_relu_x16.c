@@ -1,0 +1,4 @@
+/* qd_relu_x16: the kernel of qd_relu_kernel.h for the containers below. */
+#define QD_X_BITS 16
+
+#include "qd_relu_kernel.h"
