@@ -42,7 +42,7 @@ def _digest(file: ELFFile) -> str:
     address = _symbol(file, MODEL_SYMBOL) + _DIGEST_OFFSET
     for segment in file.iter_segments("PT_LOAD"):
         start = address - segment["p_vaddr"]
-        if 0 <= start and start + _DIGEST_BYTES <= segment["p_filesz"]:
+        if start >= 0 and start + _DIGEST_BYTES <= segment["p_filesz"]:
             return bytes(segment.data()[start : start + _DIGEST_BYTES]).hex()
     raise ValueError(f"{MODEL_SYMBOL} lies in no segment of the image")
 

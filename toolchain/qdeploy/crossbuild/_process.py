@@ -27,7 +27,7 @@ def run_tool(command: Sequence[str], folder: Path) -> str:
         ToolFailedError: it failed.
     """
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         command,
         cwd=folder,
         env={**environment, "LC_ALL": "C"},

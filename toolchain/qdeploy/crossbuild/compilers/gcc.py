@@ -25,12 +25,12 @@ class Gcc:
         if program is None:
             return None
         flags = (*cpu_flags(cpu), *LANGUAGE, _OPTIMISE)
-        link = ("-nostdlib", "-Wl,-n,--gc-sections,-Map=image.map", "-T", "link.ld", "-o", "image.elf")
+        link = ("-nostdlib", "-Wl,-n,--gc-sections,-Map=image.map", "-T", "link.ld")
         return Toolchain(
             name="gcc",
             version=first_line(program, "-dumpfullversion"),
             compile=(program, *flags, *WARNINGS, "-c"),
-            link=(program, *cpu_flags(cpu), *link),
+            link=(program, *cpu_flags(cpu), *link, "-o", "image.elf"),
             flags=flags,
         )
 

@@ -1,0 +1,1 @@
+"""Emulators of whole boards: one module each, found by folder."""

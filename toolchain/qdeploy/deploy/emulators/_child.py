@@ -1,0 +1,94 @@
+"""A child process that never outlives its use."""
+
+import os
+import select
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from qdeploy.diagnostics import MissingToolError
+
+_START_S = 15.0
+_END_S = 2.0
+_LAST_WORDS = 2000
+
+
+class Child:
+    """A running program whose standard output is read line by line."""
+
+    def __init__(self, process: subprocess.Popen[bytes], errors: Path) -> None:
+        self.process = process
+        self._errors = errors
+
+    def line_with(self, text: str) -> str:
+        """Return the first line of its output that contains `text`.
+
+        Raises:
+            MissingToolError: it ended, or said nothing of the kind in time.
+        """
+        end = time.monotonic() + _START_S
+        output = b""
+        while time.monotonic() < end:
+            output += self._read(end)
+            complete = output.decode("utf-8", "replace").split("\n")[:-1]
+            for line in complete:
+                if text in line:
+                    return line
+            if self.process.poll() is not None:
+                break
+        raise MissingToolError(
+            f"the emulator did not start: {self.last_words() or 'it said nothing'}",
+            fix="run `qdeploy doctor`",
+        )
+
+    def _read(self, end: float) -> bytes:
+        stream = self.process.stdout
+        if stream is None:
+            raise ValueError("the child was started without a pipe")
+        ready, _, _ = select.select([stream], [], [], max(0.0, end - time.monotonic()))
+        return os.read(stream.fileno(), 4096) if ready else b""
+
+    def last_words(self) -> str:
+        """What it wrote to standard error and how it ended; empty while it runs."""
+        if self.process.poll() is None:
+            return ""
+        said = self._errors.read_text("utf-8", "replace")[-_LAST_WORDS:].strip()
+        return said or f"it ended with status {self.process.returncode}"
+
+
+@contextmanager
+def child(command: Sequence[str], folder: Path) -> Iterator[Child]:
+    """Run a program until the context ends, however it ends."""
+    errors = folder / "stderr.txt"
+    with errors.open("wb") as sink:
+        process = subprocess.Popen(
+            [*_leash(), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=sink,
+            start_new_session=True,  # Ctrl-C is for us; we end it in order
+        )
+    try:
+        yield Child(process, errors)
+    finally:
+        _end(process)
+
+
+def _leash() -> tuple[str, ...]:
+    """Where the system offers it, the child is killed when we are killed without warning."""
+    program = shutil.which("setpriv")
+    return () if program is None else (program, "--pdeathsig", "KILL", "--")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
