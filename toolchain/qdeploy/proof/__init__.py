@@ -1,1 +1,21 @@
-"""The trusted kernel: what a certificate says, and the exact check that makes it `Proven`."""
+"""The trusted kernel: what a certificate says, and the exact check that makes it `Proven`.
+
+`check(network, certificate)` is the whole trust: exact integers, no solver, no floating point.
+"""
+
+from qdeploy.proof.certificate import ASSUMPTIONS, Certificate, RegionClaim
+from qdeploy.proof.kernel import Proven, check
+from qdeploy.proof.statement import Statement, attest, read, tree_digest, write
+
+__all__ = [
+    "ASSUMPTIONS",
+    "Certificate",
+    "Proven",
+    "RegionClaim",
+    "Statement",
+    "attest",
+    "check",
+    "read",
+    "tree_digest",
+    "write",
+]

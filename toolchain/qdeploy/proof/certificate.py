@@ -57,7 +57,8 @@ class Witness:
     """An input and the deviation it shows: what an attack found, exactly re-evaluated."""
 
     x: tuple[Fraction, ...]
-    linf: Fraction
+    linf: Decimal
+    """Rounded down."""
 
 
 @dataclass(frozen=True, slots=True)

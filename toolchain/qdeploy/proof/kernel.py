@@ -30,7 +30,10 @@ from qdeploy.proof.dyadic import Raw, widest
 from qdeploy.proof.enclosure import Ranges
 from qdeploy.proof.pair import MismatchError, Pair, align
 from qdeploy.proof.ranges import analyse, recursion_bound, reference_error
-from qdeploy.proof.rounded import decimal_above, root_above
+from qdeploy.proof.rounded import decimal_above, decimal_below, root_above
+
+LARGEST_CONE = 400
+"""Components of chi that a certificate may ask to be checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +206,10 @@ def witness(network: Network, program: FixedNetwork, x: Sequence[Fraction]) -> W
     device = ops.execute(program, np.array([codes], dtype=np.int64))[0]
     real = ops.evaluate_exact(network, exact([list(x)]))[0]
     step = program.output.format.step
-    worst = max(abs(int(code) * step - value) for code, value in zip(device, real, strict=True))
-    return Witness(tuple(x), worst)
+    worst: Fraction = max(
+        abs(int(code) * step - value) for code, value in zip(device, real, strict=True)
+    )
+    return Witness(tuple(x), decimal_below(worst))
 
 
 def check(network: Network, certificate: Certificate) -> tuple[Proven, ...]:
@@ -227,6 +232,7 @@ def _check_region(
     network: Network, program: FixedNetwork, claim: RegionClaim, place: str
 ) -> Proven:
     known = analysis(network, program, claim.box)
+    _require_affordable(known, claim, place)
     methods = [part.method for part in claim.parts]
     if len(set(methods)) != len(methods) or not set(methods) & {"recursion", "interval", "linear"}:
         raise RefusedError(f"{place}: a method appears twice, or none bounds every output")
@@ -241,9 +247,19 @@ def _check_region(
     _compare(claim.per_output, total.per_output, f"{place}: bound")
     _compare((claim.linf,), (total.linf,), f"{place}: bound in the infinity norm")
     _compare((claim.l2,), (total.l2,), f"{place}: bound in the 2-norm")
-    if not Fraction(total.linf) >= claim.attack.linf:
+    if not total.linf >= claim.attack.linf:
         raise RefusedError(f"{place}: the attack exceeds the bound; please report this")
     return Proven(claim.box, total.per_output, total.linf, total.l2)
+
+
+def _require_affordable(known: Analysis, claim: RegionClaim, place: str) -> None:
+    """Refuse data so large that checking them would exhaust the machine."""
+    for part in claim.parts:
+        if part.cone is None:
+            continue
+        size = cone.count_variables(known.pair, known.tight, slacks=part.cone.slacks)
+        if size > LARGEST_CONE:
+            raise RefusedError(f"{place}: a cone of {size} components is beyond {LARGEST_CONE}")
 
 
 def _prove_again(known: Analysis, part: Part, place: str) -> Part:

@@ -75,13 +75,15 @@ def align(network: Network, program: FixedNetwork) -> Pair:
         MismatchError: they are not chains of the same layers, or the program breaks a rule of
             the integer semantics.
     """
+    if len(program.inputs) != 1 or len(program.outputs) != 1:
+        raise MismatchError("the program must have one input and one output")
+    check_accumulators(program)
     reals, codes = _real_layers(network), _code_layers(program)
     if len(reals) != len(codes):
         raise MismatchError(f"the program has {len(codes)} layers, the network {len(reals)}")
     if program.input.tensor.size != network.inputs[0].size:
         raise MismatchError("program and network differ in the number of inputs")
     grid = _working_grid(program)
-    check_accumulators(program)
     width = program.input.tensor.size
     layers = []
     for real, code in zip(reals, codes, strict=True):
@@ -123,8 +125,6 @@ def _real_layers(network: Network) -> list[_RealLayer]:
 
 def _code_layers(program: FixedNetwork) -> list[_CodeLayer]:
     """Group the program's chain likewise; a dense node whose clamp starts at 0 has its ReLU."""
-    if len(program.inputs) != 1 or len(program.outputs) != 1:
-        raise MismatchError("the program must have one input and one output")
     layers: list[_CodeLayer] = []
     current = program.inputs[0]
     for node in program.nodes:
@@ -142,8 +142,6 @@ def _code_layer(node: FixedNode, program: FixedNetwork, source: str) -> _CodeLay
         if program.tensor(source).format != program.tensor(node.output).format:
             raise MismatchError(f"program node {node.name} changes the format")
         return _CodeLayer(None, source, node.output, relu=True)
-    if node.op != "dense":
-        raise MismatchError(f"program operator {node.op} is not covered by a proof")
     fmt = program.tensor(node.output).format
     low, high = node.integers["clamp_lo"], node.integers["clamp_hi"]
     if high != fmt.raw_max or low not in (0, fmt.raw_min):
@@ -159,13 +157,42 @@ def check_accumulators(program: FixedNetwork) -> None:
     """
     low = {program.inputs[0]: program.input.format.raw_min}
     for node in program.nodes:
+        _check_fields(node)
         source, output = program.tensor(node.inputs[0]), program.tensor(node.output)
+        _check_shapes(node, source.tensor.size, output.tensor.size)
         if node.op == "relu":
             low[node.output] = 0
             continue
         magnitude = max(-low[source.id], source.format.raw_max)
         low[node.output] = node.integers["clamp_lo"]
         _check_accumulator(node, source.format, output.format, output.rounding, magnitude)
+
+
+_FIELDS = {
+    "dense": (1, {"weight", "bias"}, {"shift", "clamp_lo", "clamp_hi"}),
+    "relu": (1, set(), set()),
+}
+
+
+def _check_fields(node: FixedNode) -> None:
+    """Every operator has exactly the inputs, arrays and integers it needs."""
+    if node.op not in _FIELDS:
+        raise MismatchError(f"program operator {node.op} is not covered by a proof")
+    inputs, arrays, integers = _FIELDS[node.op]
+    if (len(node.inputs), set(node.arrays), set(node.integers)) != (inputs, arrays, integers):
+        raise MismatchError(f"program node {node.name} has the wrong fields")
+    if (node.accumulator is not None) != (node.op == "dense"):
+        raise MismatchError(f"program node {node.name} has the wrong fields")
+
+
+def _check_shapes(node: FixedNode, n_in: int, n_out: int) -> None:
+    if node.op == "relu":
+        fits = n_in == n_out
+    else:
+        weight, bias = node.arrays["weight"].raw, node.arrays["bias"].raw
+        fits = weight.shape == (n_out, n_in) and bias.shape == (n_out,)
+    if not fits:
+        raise MismatchError(f"program node {node.name} does not fit its tensors' shapes")
 
 
 def _check_accumulator(

@@ -1,7 +1,7 @@
 """Numbers for print: decimals that are never below the exact value they stand for."""
 
 import math
-from decimal import ROUND_CEILING, Context, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 
 DIGITS = 12
@@ -10,9 +10,18 @@ DIGITS = 12
 
 def decimal_above(value: Fraction) -> Decimal:
     """Return the smallest decimal of DIGITS significant digits that is not below value >= 0."""
+    return _decimal(value, ROUND_CEILING)
+
+
+def decimal_below(value: Fraction) -> Decimal:
+    """Return the largest decimal of DIGITS significant digits that is not above value >= 0."""
+    return _decimal(value, ROUND_FLOOR)
+
+
+def _decimal(value: Fraction, rounding: str) -> Decimal:
     if value < 0:
         raise ValueError("a bound is never negative")
-    context = Context(prec=DIGITS, rounding=ROUND_CEILING)
+    context = Context(prec=DIGITS, rounding=rounding)
     return context.divide(Decimal(value.numerator), Decimal(value.denominator)).normalize(context)
 
 

@@ -1,0 +1,359 @@
+"""The certificate as a file: an in-toto Statement whose predicate is the claim and its proof.
+
+Canonical JSON (sorted keys, ASCII, a final newline). Reading is strict: what was read is
+written again, and any difference, such as an unknown field, is refused. Corners of regions are hexadecimal
+doubles and bounds are decimal strings, so that nothing is rounded by a JSON reader. A seal of
+digests names the part that somebody changed; it convinces nobody of anything: the kernel does.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from typing import Any, TypeVar
+
+from qdeploy.diagnostics import RefusedError
+from qdeploy.ir import Box, Firmware, SourceTree, decode_program, encode_program, program_digest
+from qdeploy.proof.certificate import (
+    ASSUMPTIONS,
+    Certificate,
+    ConePart,
+    Part,
+    RegionClaim,
+    SignedDual,
+    Witness,
+)
+from qdeploy.proof.cone import Dual
+
+SCHEMA = 1
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "urn:qdeploy:certificate:v1"
+
+_LARGEST_FILE = 256 * 1024 * 1024
+_LARGEST_DIGITS = 1233
+"""Decimal digits of a 4096-bit integer."""
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A certificate, and the digests of the files it was issued for."""
+
+    certificate: Certificate
+    subjects: Mapping[str, str]
+    """Name -> SHA-256; the model's file always, `library` and `firmware.elf` after a build."""
+
+
+def tree_digest(sources: SourceTree) -> str:
+    """SHA-256 over the paths and contents of a source tree."""
+    listing = {path: hashlib.sha256(data).hexdigest() for path, data in sources.files.items()}
+    return _digest(listing)
+
+
+def attest(
+    certificate: Certificate, library: SourceTree | None = None, firmware: Firmware | None = None
+) -> Statement:
+    """Bind a certificate to the library and the ELF that were made from its program."""
+    subjects = {certificate.model_name: certificate.model_sha256}
+    if library is not None:
+        subjects["library"] = tree_digest(library)
+    if firmware is not None:
+        subjects["firmware.elf"] = hashlib.sha256(firmware.elf).hexdigest()
+    return Statement(certificate, subjects)
+
+
+def write(statement: Statement) -> bytes:
+    """Return the statement's canonical text."""
+    return (_canonical(_encode(statement)) + "\n").encode("ascii")
+
+
+def read(text: bytes) -> Statement:
+    """Read a statement; nothing in it is believed by that.
+
+    Raises:
+        RefusedError: the text is no certificate of this schema; the reason names the part.
+    """
+    if len(text) > _LARGEST_FILE:
+        raise RefusedError(f"certificate: larger than {_LARGEST_FILE} bytes")
+    data = _parse(text)
+    _check_seal(data)
+    statement = _refusing("certificate", lambda: _decode(data))
+    if _canonical(_encode(statement)) != _canonical(data):
+        raise RefusedError("certificate: it has fields or spellings that its schema does not")
+    return statement
+
+
+# --- JSON without surprises ------------------------------------------------------------------
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(_canonical(value).encode("ascii")).hexdigest()
+
+
+def _parse(text: bytes) -> Json:
+    def unique(pairs: list[tuple[str, Any]]) -> Json:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ValueError("a key appears twice")
+        return found
+
+    def no_float(literal: str) -> float:
+        raise ValueError(f"number {literal[:40]} is no integer")
+
+    def integer(literal: str) -> int:
+        if len(literal) > _LARGEST_DIGITS:
+            raise ValueError("an integer has more than 4096 bits")
+        return int(literal)
+
+    def parse() -> Any:  # noqa: ANN401  any JSON value
+        return json.loads(
+            text.decode("ascii"),
+            object_pairs_hook=unique,
+            parse_float=no_float,
+            parse_constant=no_float,
+            parse_int=integer,
+        )
+
+    data = _refusing("certificate", parse)
+    if not isinstance(data, dict):
+        raise RefusedError("certificate: it is no JSON object")
+    return data
+
+
+def _refusing(place: str, action: Callable[[], T]) -> T:
+    """Run `action` on untrusted data; whatever is wrong with them is a refusal."""
+    try:
+        return action()
+    except KeyError as problem:
+        raise RefusedError(f"{place}: part {problem} is missing") from problem
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        IndexError,
+        RecursionError,
+        MemoryError,
+    ) as problem:
+        raise RefusedError(f"{place}: malformed ({problem})") from problem
+
+
+# --- the seal --------------------------------------------------------------------------------
+
+
+def _check_seal(data: Json) -> None:
+    """Name the part that was changed, added or removed.
+
+    Raises:
+        RefusedError: digests and parts differ.
+    """
+    predicate = _refusing("certificate", lambda: data["predicate"])
+    stated = _refusing("certificate", lambda: dict(predicate["seal"]))
+    actual = _refusing("certificate", lambda: _seal(predicate, data["subject"]))
+    for name in sorted(stated.keys() - actual.keys()):
+        raise RefusedError(f"{name}: this part was removed")
+    for name in sorted(actual.keys() - stated.keys()):
+        raise RefusedError(f"{name}: this part was added")
+    for name in sorted(actual):
+        if actual[name] != stated[name]:
+            raise RefusedError(f"{name}: this part was changed")
+
+
+def _seal(predicate: Json, subject: object) -> dict[str, str]:
+    seal = {
+        "model": _digest(predicate["model"]),
+        "subject": _digest(subject),
+        "assumptions": _digest(predicate["assumptions"]),
+        "program digest": _digest(predicate["program_digest"]),
+    }
+    program = predicate["program"]
+    seal["program formats"] = _digest(program["tensors"])
+    for node in program["nodes"]:
+        for array, content in node["arrays"].items():
+            seal[f"program {node['name']} {array}"] = _digest(content)
+    nodes = [{k: v for k, v in node.items() if k != "arrays"} for node in program["nodes"]]
+    seal["program structure"] = _digest([nodes, program["inputs"], program["outputs"]])
+    for index, region in enumerate(predicate["regions"]):
+        seal |= _seal_region(region, f"region {index}")
+    return seal
+
+
+def _seal_region(region: Json, name: str) -> dict[str, str]:
+    seal = {
+        f"{name} box": _digest([region["lo"], region["hi"], region["name"]]),
+        f"{name} bound": _digest([region["per_output"], region["linf"], region["l2"]]),
+        f"{name} attack": _digest(region["attack"]),
+    }
+    for part in region["parts"]:
+        bound = {k: v for k, v in part.items() if k != "cone"}
+        seal[f"{name} method {part['method']} bound"] = _digest(bound)
+        if part["cone"] is not None:
+            seal[f"{name} method {part['method']} proof"] = _digest(part["cone"])
+    return seal
+
+
+# --- encoding --------------------------------------------------------------------------------
+
+
+def _encode(statement: Statement) -> Json:
+    certificate = statement.certificate
+    subject = [
+        {"name": name, "digest": {"sha256": sha}}
+        for name, sha in sorted(statement.subjects.items())
+    ]
+    predicate: Json = {
+        "schema": SCHEMA,
+        "model": {"name": certificate.model_name, "sha256": certificate.model_sha256},
+        "program": encode_program(certificate.program),
+        "program_digest": program_digest(certificate.program),
+        "regions": [_encode_region(claim) for claim in certificate.regions],
+        "assumptions": list(ASSUMPTIONS),
+    }
+    predicate["seal"] = _seal(predicate, subject)
+    return {
+        "_type": STATEMENT_TYPE,
+        "predicateType": PREDICATE_TYPE,
+        "subject": subject,
+        "predicate": predicate,
+    }
+
+
+def _encode_region(claim: RegionClaim) -> Json:
+    return {
+        "name": claim.box.name,
+        "lo": _encode_point(claim.box.lo),
+        "hi": _encode_point(claim.box.hi),
+        "per_output": [str(b) for b in claim.per_output],
+        "linf": str(claim.linf),
+        "l2": str(claim.l2),
+        "attack": {"x": _encode_point(claim.attack.x), "linf": str(claim.attack.linf)},
+        "parts": [_encode_part(part) for part in claim.parts],
+    }
+
+
+def _encode_point(point: tuple[Fraction, ...]) -> list[str]:
+    return [float(v).hex() for v in point]
+
+
+def _encode_part(part: Part) -> Json:
+    return {
+        "method": part.method,
+        "per_output": [None if b is None else str(b) for b in part.per_output],
+        "l2": None if part.l2 is None else str(part.l2),
+        "cone": None if part.cone is None else _encode_cone(part.cone),
+    }
+
+
+def _encode_cone(data: ConePart) -> Json:
+    return {
+        "slacks": data.slacks,
+        "sides": [
+            {"output": s.output, "sign": s.sign, "dual": _encode_dual(s.dual)} for s in data.sides
+        ],
+        "norm": None if data.norm is None else _encode_dual(data.norm),
+    }
+
+
+def _encode_dual(dual: Dual) -> Json:
+    return {
+        "t": dual.t,
+        "tau": dual.tau,
+        "products": [list(entry) for entry in dual.products],
+        "complements": [list(entry) for entry in dual.complements],
+        "factor": [list(row) for row in dual.factor],
+    }
+
+
+# --- decoding --------------------------------------------------------------------------------
+
+
+def _decode(data: Json) -> Statement:
+    if (data["_type"], data["predicateType"]) != (STATEMENT_TYPE, PREDICATE_TYPE):
+        raise ValueError("it is not a qdeploy certificate")
+    predicate = data["predicate"]
+    if predicate["schema"] != SCHEMA:
+        raise ValueError(f"schema {predicate['schema']} is not {SCHEMA}")
+    certificate = Certificate(
+        _text(predicate["model"]["name"]),
+        _text(predicate["model"]["sha256"]),
+        decode_program(predicate["program"]),
+        tuple(_decode_region(region) for region in predicate["regions"]),
+    )
+    subjects = {_text(s["name"]): _text(s["digest"]["sha256"]) for s in data["subject"]}
+    if subjects.get(certificate.model_name) != certificate.model_sha256:
+        raise ValueError("the model is not among its subjects")
+    return Statement(certificate, subjects)
+
+
+def _decode_region(region: Json) -> RegionClaim:
+    box = Box(_decode_point(region["lo"]), _decode_point(region["hi"]), _text(region["name"]))
+    attack = Witness(_decode_point(region["attack"]["x"]), _bound(region["attack"]["linf"]))
+    return RegionClaim(
+        box,
+        tuple(_bound(b) for b in region["per_output"]),
+        _bound(region["linf"]),
+        _bound(region["l2"]),
+        tuple(_decode_part(part) for part in region["parts"]),
+        attack,
+    )
+
+
+def _decode_point(point: list[str]) -> tuple[Fraction, ...]:
+    return tuple(Fraction(float.fromhex(v)) for v in point)
+
+
+def _decode_part(part: Json) -> Part:
+    return Part(
+        _text(part["method"]),
+        tuple(None if b is None else _bound(b) for b in part["per_output"]),
+        None if part["l2"] is None else _bound(part["l2"]),
+        None if part["cone"] is None else _decode_cone(part["cone"]),
+    )
+
+
+def _decode_cone(data: Json) -> ConePart:
+    sides = tuple(
+        SignedDual(_integer(s["output"]), _integer(s["sign"]), _decode_dual(s["dual"]))
+        for s in data["sides"]
+    )
+    norm = None if data["norm"] is None else _decode_dual(data["norm"])
+    if not isinstance(data["slacks"], bool):
+        raise TypeError("slacks is neither true nor false")
+    return ConePart(data["slacks"], sides, norm)
+
+
+def _decode_dual(data: Json) -> Dual:
+    products = tuple((_integer(i), _integer(j), _integer(m)) for i, j, m in data["products"])
+    complements = tuple((_integer(k), _integer(m)) for k, m in data["complements"])
+    factor = tuple(tuple(_integer(v) for v in row) for row in data["factor"])
+    return Dual(_integer(data["t"]), _integer(data["tau"]), products, complements, factor)
+
+
+def _integer(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is no integer")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _bound(value: object) -> Decimal:
+    try:
+        number = Decimal(_text(value))
+    except InvalidOperation as problem:
+        raise ValueError(f"{value!r} is no number") from problem
+    if not number.is_finite() or number < 0:
+        raise ValueError(f"{value!r} is no bound")
+    return number
