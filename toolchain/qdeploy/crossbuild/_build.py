@@ -79,7 +79,7 @@ def _collect(chosen: Toolchain, folder: Path, board: Board) -> Firmware:
         map=(folder / "image.map").read_bytes(),
         flash_bytes=image.flash_bytes,
         ram_bytes=image.ram_bytes,
-        stack_bytes=stack_bound(folder, elf) if board.hardware else None,
+        stack_bytes=stack_bound(folder, elf, image.entry) if board.hardware else None,
         compiler=CompilerIdentity(chosen.name, chosen.version, chosen.flags),
         program_digest=image.program_digest,
     )

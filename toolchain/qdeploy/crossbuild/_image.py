@@ -1,6 +1,7 @@
 """Reading an image: its cost, its bytes, and the program it says it carries."""
 
 import io
+import struct
 from dataclasses import dataclass
 
 from elftools.elf.constants import SH_FLAGS
@@ -9,9 +10,8 @@ from elftools.elf.sections import SymbolTableSection
 from intelhex import IntelHex
 
 MODEL_SYMBOL = "qd_model"
-_DIGEST_OFFSET = 12
-"""Of `digest` in qd_model_info: after six 16-bit words."""
-_DIGEST_BYTES = 32
+_INFO = struct.Struct("<12x32sI")
+"""qd_model_info of 32-bit cores: `digest` and `run`. On the host, `run` is not looked at."""
 _STACK_SECTION = ".stack"
 
 
@@ -22,6 +22,8 @@ class Image:
     flash_bytes: int
     ram_bytes: int
     program_digest: str
+    entry: int
+    """Address of the function that runs one inference."""
 
 
 def read_image(elf: bytes) -> Image:
@@ -35,15 +37,17 @@ def read_image(elf: bytes) -> Image:
         stored = section["sh_type"] != "SHT_NOBITS"
         flash += section["sh_size"] if stored else 0
         ram += section["sh_size"] if flags & SH_FLAGS.SHF_WRITE else 0
-    return Image(flash, ram, _digest(file))
+    digest, run = _model_info(file)
+    return Image(flash, ram, digest.hex(), run & ~1)
 
 
-def _digest(file: ELFFile) -> str:
-    address = _symbol(file, MODEL_SYMBOL) + _DIGEST_OFFSET
+def _model_info(file: ELFFile) -> tuple[bytes, int]:
+    address = _symbol(file, MODEL_SYMBOL)
     for segment in file.iter_segments("PT_LOAD"):
         start = address - segment["p_vaddr"]
-        if start >= 0 and start + _DIGEST_BYTES <= segment["p_filesz"]:
-            return bytes(segment.data()[start : start + _DIGEST_BYTES]).hex()
+        if start >= 0 and start + _INFO.size <= segment["p_filesz"]:
+            digest, run = _INFO.unpack_from(segment.data(), start)
+            return digest, run
     raise ValueError(f"{MODEL_SYMBOL} lies in no segment of the image")
 
 
