@@ -51,3 +51,9 @@ def _zig():
 
 
 CROSS = {"gcc": arm_gcc, "clang": zig_clang}
+
+
+def zig_host():
+    """Return the command of the wheel's clang for objects of this machine, not strict."""
+    include = _zig().parent / "lib" / "include"
+    return [*zig("clang"), "-nostdlibinc", "-isystem", str(include)]
