@@ -3,7 +3,6 @@
 from fractions import Fraction
 
 import numpy as np
-
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import (
     Accumulator,

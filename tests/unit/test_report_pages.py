@@ -5,9 +5,8 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from support.materials import firmware, material, small_network, verdict
-
 from qdeploy.report import certificate_page, report_page
+from support.materials import firmware, material, small_network, verdict
 
 PAGES = (report_page, certificate_page)
 VOID = {"meta", "br"}

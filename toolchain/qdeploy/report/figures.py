@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from qdeploy.fixedpoint import QFormat
 from qdeploy.ir import FixedNetwork
-from qdeploy.report.numbers import text_down, text_up
+from qdeploy.ir.printing import text_down, text_up
 from qdeploy.report.values import Bound, Found
 
 BAR_LEFT = 96.0
@@ -127,7 +127,7 @@ def _power(fb: int) -> str:
 
 
 def tightness(bound: Bound | None, found: Found) -> str:
-    """Say how much larger the bound is than the worst deviation found."""
+    """Say how many times the worst deviation found the bound is; nothing where none was found."""
     if bound is None or found.linf == 0:
-        return "—"
-    return f"{text_up(bound.linf / found.linf, 3)}×"
+        return ""
+    return text_up(bound.linf / found.linf, 3)

@@ -7,6 +7,7 @@ material.
 from dataclasses import dataclass
 
 from qdeploy.ir import Box
+from qdeploy.ir.printing import text_down, text_up
 from qdeploy.report._environment import render
 from qdeploy.report.figures import (
     BAR_LEFT,
@@ -18,7 +19,6 @@ from qdeploy.report.figures import (
     format_chart,
     tightness,
 )
-from qdeploy.report.numbers import corner_down, corner_up, text_down, text_up
 from qdeploy.report.values import Material, RegionResult, Statement
 
 MOST_SIDES = 64
@@ -137,9 +137,8 @@ def _region(result: RegionResult, index: int) -> RegionView:
 
 def _sides(box: Box) -> tuple[Side, ...]:
     corners = list(zip(box.lo, box.hi, strict=True))[:MOST_SIDES]
-    return tuple(
-        Side(i, repr(corner_up(lo)), repr(corner_down(hi))) for i, (lo, hi) in enumerate(corners)
-    )
+    # Corners are doubles, and repr is a double's exact name.
+    return tuple(Side(i, repr(float(lo)), repr(float(hi))) for i, (lo, hi) in enumerate(corners))
 
 
 def _point(x: list[float], most: int = 8) -> str:

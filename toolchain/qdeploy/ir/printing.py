@@ -22,19 +22,6 @@ def float_down(value: Fraction) -> float:
     return 0.0 - float_up(-value)
 
 
-def corner_up(value: Fraction) -> float:
-    """Return a double whose decimal text is not below `value` (a lower corner, drawn inward)."""
-    candidate = _nearest(value)
-    while Fraction(repr(candidate)) < value:
-        candidate = math.nextafter(candidate, math.inf)
-    return candidate
-
-
-def corner_down(value: Fraction) -> float:
-    """Return a double whose decimal text is not above `value` (an upper corner, drawn inward)."""
-    return 0.0 - corner_up(-value)
-
-
 def _nearest(value: Fraction) -> float:
     largest = math.nextafter(math.inf, 0.0)
     if abs(value) > Fraction(largest):

@@ -1,0 +1,165 @@
+"""Options that several commands share, and the configuration file that may hold them."""
+
+import functools
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from qdeploy.cli._answer import Answer
+from qdeploy.diagnostics import InputError, UsageError, Where
+from qdeploy.pipeline import Options
+
+Decorator = Callable[[Any], Any]
+
+PATH_OPTIONS = frozenset({"inputs", "output"})
+"""A configuration file's paths are relative to its own folder."""
+
+
+def network_options(command: Any) -> Any:  # noqa: ANN401  click decorates functions and commands alike
+    """Add what `build` and `certify` have in common."""
+    for option in reversed(_NETWORK_OPTIONS):
+        command = option(command)
+    return command
+
+
+def with_options(function: Callable[[Options], Answer]) -> Callable[..., Answer]:
+    """Let a command take one `Options` instead of an argument an option."""
+
+    def call(**given: Any) -> Answer:  # noqa: ANN401  click's converted values, named like our fields
+        return function(Options(**given))
+
+    return functools.update_wrapper(call, function)
+
+
+def read_config(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
+    """Make the values of a configuration file the defaults of the command line.
+
+    Raises:
+        InputError: the file cannot be read.
+        UsageError: a key is no option of this command, or a value has the wrong type.
+    """
+    del parameter
+    if path is None:
+        return
+    values = _load_toml(path)
+    known = {p.name: p for p in context.command.params if p.name not in {"model", "config"}}
+    defaults = {}
+    for key, value in values.items():
+        option = known.get(key.replace("-", "_"))
+        if option is None:
+            raise UsageError(
+                f"{key!r} is no option of qdeploy {context.info_name}",
+                where=Where(str(path), f"key {key}"),
+                fix=f"known keys: {', '.join(sorted(str(k).replace('_', '-') for k in known))}",
+            )
+        defaults[str(option.name)] = _config_value(path, key, value, option)
+    context.default_map = defaults
+
+
+def _load_toml(path: Path) -> dict[str, Any]:
+    try:
+        # A float would lose what the user wrote: the format 8.10 is not 8.1.
+        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=str)
+    except OSError as error:
+        raise InputError(
+            f"the configuration file cannot be read: {error.strerror}", where=Where(str(path))
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            "the configuration file is no TOML", where=Where(str(path), str(error))
+        ) from error
+
+
+def _config_value(path: Path, key: str, value: object, option: click.Parameter) -> object:
+    """Check that a value is of the option's kind, and find the file it may name."""
+    flag = isinstance(option.type, click.types.BoolParamType)
+    if isinstance(value, bool) != flag or not isinstance(value, str | int):
+        raise UsageError(
+            f"{key} must be {'true or false' if flag else 'text or a number'}, not {value!r}",
+            where=Where(str(path), f"key {key}"),
+        )
+    if option.name in PATH_OPTIONS:
+        return _beside(path, str(value))
+    return value if flag else str(value)
+
+
+def _beside(config: Path, value: str) -> str:
+    """Return `value`, with a file it names taken from the configuration file's folder."""
+    prefix, separator, rest = value.rpartition("data:")
+    name, radius_separator, radius = rest.partition(":") if separator else (rest, "", "")
+    candidate = config.parent / name
+    if not candidate.exists():
+        return value
+    return f"{prefix}{separator}{candidate}{radius_separator}{radius}"
+
+
+_ROUNDINGS = click.Choice(["nearest", "floor", "trunc"])
+
+_NETWORK_OPTIONS: tuple[Decorator, ...] = (
+    click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx"),
+    click.option(
+        "--inputs",
+        metavar="BOX",
+        help="The inputs the bound must hold for: LO:HI for all, a .json or .toml file with lo "
+        "and hi, a .vnnlib file, or data:X.npz[:RADIUS]. Default: the range of --input-format.",
+    ),
+    click.option(
+        "--bits",
+        type=int,
+        default=16,
+        show_default=True,
+        metavar="N",
+        help="Word length of every tensor whose format is not given.",
+    ),
+    click.option("--weights", metavar="IB.FB", help="Format of all weights."),
+    click.option(
+        "--biases", metavar="IB.FB", help="Coarser format biases are rounded to beforehand."
+    ),
+    click.option(
+        "--activations",
+        metavar="IB.FB|exact|auto",
+        default="auto",
+        show_default=True,
+        help="Format of all activations; auto: by proven range, exact: no bit is lost.",
+    ),
+    click.option("--input-format", metavar="IB.FB", help="Format of the network's input."),
+    click.option(
+        "--rounding",
+        type=_ROUNDINGS,
+        default="nearest",
+        show_default=True,
+        help="How inputs and activations are rounded.",
+    ),
+    click.option(
+        "--quantizer",
+        type=_ROUNDINGS,
+        help="How weights and biases are rounded. Default: as --rounding.",
+    ),
+    click.option(
+        "--tolerance",
+        metavar="EPS",
+        help="Answer whether the deviation stays within EPS: exit 0, 1 or 5 (inconclusive).",
+    ),
+    click.option(
+        "--norm",
+        type=click.Choice(["inf", "2"]),
+        default="inf",
+        show_default=True,
+        help="The norm --tolerance is about.",
+    ),
+    click.option(
+        "--time-limit", type=float, metavar="S", help="Seconds the search for a bound may take."
+    ),
+    click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        metavar="qdeploy.toml",
+        is_eager=True,
+        expose_value=False,
+        callback=read_config,
+        help="Read options from a file; the command line overrides it.",
+    ),
+)

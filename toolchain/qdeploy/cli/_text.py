@@ -1,0 +1,123 @@
+"""The answers of build, certify and validate as a person reads them."""
+
+from collections.abc import Iterable, Mapping
+
+from qdeploy.cli._answer import columns
+from qdeploy.fixedpoint import QFormat
+from qdeploy.ir import Firmware, FixedNetwork, Network, Verdict
+from qdeploy.ir.printing import text_down, text_up
+from qdeploy.report.figures import tightness
+from qdeploy.report.values import Material, Statement
+
+MOST_ROWS = 24
+
+
+def plural(count: int, noun: str) -> str:
+    """Return `1 input`, `2 inputs`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def describe_build(
+    material: Material, look_at: Iterable[tuple[str, str]], seconds: Mapping[str, float]
+) -> str:
+    """Return the whole account: model, formats, bound, firmware, validation, paths, time."""
+    facts = [("model", model_line(material.network))]
+    facts += [("note", note) for note in material.network.notes]
+    facts += statement_lines(material.statement)
+    if material.firmware is not None:
+        facts += [("firmware", firmware_line(material.firmware))]
+    if material.verdict is not None:
+        facts += verdict_lines(material.verdict)
+    parts = (
+        columns(facts, "  "),
+        formats_table(material.fixed),
+        columns(look_at, "  "),
+        time_line(seconds),
+    )
+    return f"{title(material)}\n\n" + "\n\n".join(parts)
+
+
+def title(material: Material) -> str:
+    """Return the first line."""
+    where = "" if material.firmware is None else f" on {material.firmware.board}"
+    return f"{material.network.name}{where}"
+
+
+def model_line(network: Network) -> str:
+    """Return the model's size."""
+    return ", ".join(
+        (
+            plural(network.inputs[0].size, "input"),
+            plural(network.outputs[0].size, "output"),
+            plural(network.parameter_count, "parameter"),
+        )
+    )
+
+
+def formats_table(fixed: FixedNetwork) -> str:
+    """Return one line a tensor and stored array."""
+    rows = [(t.id, t.format, t.rounding.value) for t in fixed.tensors]
+    rows += [
+        (f"{n.name}.{name}", array.format, "")
+        for n in fixed.nodes
+        for name, array in sorted(n.arrays.items())
+    ]
+    lines = [("tensor", "format", "bits", "range", "rounding")]
+    lines += [(name, str(f), str(f.bits), format_range(f), mode) for name, f, mode in rows]
+    text = columns(lines[: MOST_ROWS + 1], "  ")
+    omitted = len(lines) - MOST_ROWS - 1
+    return text if omitted <= 0 else f"{text}\n  and {omitted} more in build.json"
+
+
+def format_range(fmt: QFormat) -> str:
+    """Return the range of values, rounded inward."""
+    return f"{text_up(fmt.min)} .. {text_down(fmt.max)}"
+
+
+def statement_lines(statement: Statement) -> list[tuple[str, str]]:
+    """Return the bound and, beside it, the attack."""
+    bound, found = statement.bound, statement.found
+    where = "; ".join(r.box.name for r in statement.regions if r.box.name)
+    inputs = plural(len(statement.regions), "region") + (f" ({where})" if where else "")
+    if bound is None:
+        return [
+            ("bound", f"none proven over {inputs} with the means allowed"),
+            ("attack", f"{text_down(found.linf)} is the largest deviation found"),
+        ]
+    claim = f"|device - network| <= {text_up(bound.linf)} for every input in {inputs}"
+    ratio = tightness(bound, found)
+    gap = f", so the bound is at most {ratio} times the true worst case" if ratio else ""
+    return [
+        ("bound", f"{claim}, 2-norm <= {text_up(bound.l2)}"),
+        ("attack", f"{text_down(found.linf)} is the largest deviation found{gap}"),
+    ]
+
+
+def firmware_line(firmware: Firmware) -> str:
+    """Return the image's cost and its compiler."""
+    stack = "" if firmware.stack_bytes is None else f", stack <= {firmware.stack_bytes}"
+    cost = f"flash {firmware.flash_bytes} bytes, RAM {firmware.ram_bytes}{stack}"
+    return f"{cost} ({firmware.compiler.name} {firmware.compiler.version})"
+
+
+def verdict_lines(verdict: Verdict) -> list[tuple[str, str]]:
+    """Return what the device did."""
+    vectors = plural(verdict.vectors, "vector")
+    if not verdict.bit_exact:
+        equal = f"DIFFERS from the model: {verdict.first_difference}"
+    else:
+        equal = f"{vectors} over {verdict.link}, every output equal bit for bit"
+    inside = {True: "within the bound", False: "BEYOND THE BOUND", None: "no bound to compare"}
+    deviation = f"{verdict.max_deviation:.4g}, {inside[verdict.within_bound]}"
+    lines = [("device", equal), ("deviation", f"{deviation} (inputs inside the regions)")]
+    if verdict.instructions is not None:
+        lines.append(("speed", f"{verdict.instructions} instructions an inference"))
+    if verdict.cycles is not None:
+        lines.append(("speed", f"{verdict.cycles} cycles an inference"))
+    return lines
+
+
+def time_line(seconds: Mapping[str, float]) -> str:
+    """Return the total and what took it."""
+    split = ", ".join(f"{stage} {value:.2f}" for stage, value in seconds.items())
+    return f"  {sum(seconds.values()):.1f} s: {split}"

@@ -1,0 +1,39 @@
+"""`qdeploy doctor`: what is installed, what is missing, what to install."""
+
+import click
+
+from qdeploy.boards import DEFAULT
+from qdeploy.cli._answer import Answer, columns, json_option
+from qdeploy.diagnostics import ExitCode
+from qdeploy.pipeline.doctor import Diagnosis, diagnose
+
+
+@click.command(
+    "doctor",
+    short_help="List what is installed, and what to install.",
+    epilog="Example: qdeploy doctor",
+)
+@json_option
+def command() -> Answer:
+    """List Python, packages, compilers, emulators and serial ports, and what to install.
+
+    Exits with 4 if the default board cannot be built and run.
+    """
+    diagnosis = diagnose()
+    code = ExitCode.YES if diagnosis.ready else ExitCode.MISSING
+    return Answer(diagnosis.data(), _text(diagnosis), code)
+
+
+def _text(diagnosis: Diagnosis) -> str:
+    rows = [("", "python", diagnosis.python, diagnosis.platform)]
+    rows += [
+        (f.kind, f.name, f.version or "missing", f.fix and f"install: {f.fix}")
+        for f in diagnosis.findings
+    ]
+    ports = [("serial port", p.device, p.usb, p.description) for p in diagnosis.ports]
+    rows += ports or [("serial port", "none", "", "plug a board in, if you want to use one")]
+    can = "can" if diagnosis.ready else "CANNOT"
+    return f"{columns(rows)}\n\nThe default board, {DEFAULT}, {can} be built and run here."
+
+
+COMMAND = command

@@ -1,0 +1,119 @@
+"""`qdeploy verify`: the exact checker, in a process that loads no solver.
+
+What it answers rests on the importer, `proof` and, with --sources, the generator alone.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import click
+
+from qdeploy import importer, proof
+from qdeploy.cli._answer import Answer, columns, json_option
+from qdeploy.diagnostics import ExitCode, InputError, RefusedError, Where
+from qdeploy.ir.printing import float_up, text_up
+
+EXAMPLE = """\b
+Example:
+  qdeploy verify build-virtual-m4/certificate.json --model controller.onnx"""
+
+MOST_BYTES = 256 * 1024 * 1024
+
+
+@click.command("verify", short_help="Check a certificate, without any solver.", epilog=EXAMPLE)
+@click.argument("certificate", type=click.Path(path_type=Path), metavar="CERTIFICATE")
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="MODEL.onnx",
+    help="The model the certificate is about.",
+)
+@click.option(
+    "--sources",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Also generate the C library again and compare it with DIR, byte for byte.",
+)
+@json_option
+def command(certificate: Path, model: Path, sources: Path | None) -> Answer:
+    """Check a certificate in exact arithmetic, from the model file and the certificate alone."""
+    network = importer.run(model)
+    try:
+        statement = proof.read(_read(certificate))
+        proven = proof.check(network, statement.certificate)
+        if sources is not None:
+            _compare(statement, sources)
+    except RefusedError as refusal:
+        return _refused(refusal)
+    return _proven(proven, [certificate.name, model.name], sources)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise InputError(
+            f"the certificate cannot be read: {error.strerror}",
+            where=Where(str(path)),
+            fix="give the certificate.json that qdeploy build or certify wrote",
+        ) from error
+
+
+def _compare(statement: proof.Statement, folder: Path) -> None:
+    """Compare a library with the one that follows from the certified program.
+
+    Raises:
+        RefusedError: they differ; the first file is named.
+        InputError: the folder cannot be read.
+    """
+    from qdeploy import generate  # noqa: PLC0415  without --sources no generator is loaded
+
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}", fix="give OUT/library of a build")
+    for name, content in generate.library(statement.certificate.program).files.items():
+        path = folder / name
+        if not path.is_file():
+            raise RefusedError(f"sources: {name} is missing from {folder}")
+        if path.read_bytes() != content:
+            raise RefusedError(f"sources: {name} is not what the certified program generates")
+
+
+def _refused(refusal: RefusedError) -> Answer:
+    data = {"verdict": "refused", "linf": None, "reason": refusal.what}
+    return Answer(data, f"refused: {refusal}", ExitCode.NO)
+
+
+def _proven(proven: Sequence[proof.Proven], names: list[str], sources: Path | None) -> Answer:
+    linf, l2 = max(p.linf for p in proven), max(p.l2 for p in proven)
+    outputs = zip(*(p.per_output for p in proven), strict=True)
+    certificate, model = names
+    facts = [
+        ("certificate", certificate),
+        ("model", model),
+        (
+            "bound",
+            f"|device - network| <= {text_up(Fraction(linf))} over {_regions(proven)}",
+        ),
+        ("2-norm", f"<= {text_up(Fraction(l2))}"),
+    ]
+    if sources is not None:
+        facts.append(("sources", f"{sources} is what the certified program generates"))
+    data = {
+        "verdict": "proven",
+        "linf": float_up(Fraction(linf)),
+        "l2": float_up(Fraction(l2)),
+        "per_output": [float_up(Fraction(max(column))) for column in outputs],
+        "reason": None,
+    }
+    return Answer(data, f"proven\n\n{columns(facts, '  ')}")
+
+
+def _regions(proven: Sequence[proof.Proven]) -> str:
+    names = [p.box.name or f"region {i}" for i, p in enumerate(proven)]
+    return "; ".join(names)
+
+
+COMMAND = command

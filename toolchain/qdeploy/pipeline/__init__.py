@@ -1,0 +1,18 @@
+"""The stages in order: an ONNX file in, a validated and certified build out."""
+
+from qdeploy.pipeline.api import build, certify
+from qdeploy.pipeline.options import DEFAULT_VECTORS, Options
+from qdeploy.pipeline.stages import Built, Certified, run_build, run_certify
+from qdeploy.pipeline.stopwatch import Stopwatch
+
+__all__ = [
+    "DEFAULT_VECTORS",
+    "Built",
+    "Certified",
+    "Options",
+    "Stopwatch",
+    "build",
+    "certify",
+    "run_build",
+    "run_certify",
+]

@@ -1,0 +1,65 @@
+"""The Python API: `qdeploy.build` and `qdeploy.pipeline.certify` take the command line's options.
+
+`qdeploy.certify` is the stage of that name, so its function stands here.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from qdeploy.pipeline.options import Options
+from qdeploy.pipeline.stages import run_build, run_certify
+from qdeploy.pipeline.stopwatch import Stopwatch
+
+
+class NetworkOptions(TypedDict, total=False):
+    """Options of `build` and `certify`; `qdeploy certify --help` explains each."""
+
+    inputs: str | None
+    bits: int
+    weights: str | None
+    biases: str | None
+    activations: str
+    input_format: str | None
+    rounding: str
+    quantizer: str | None
+    tolerance: str | float | None
+    norm: str
+    time_limit: float | None
+    output: Path | str | None
+
+
+class BuildOptions(NetworkOptions, total=False):
+    """Options of `build` alone."""
+
+    board: str
+    compiler: str | None
+    no_run: bool
+
+
+def build(model: Path | str, **options: Unpack[BuildOptions]) -> dict[str, Any]:
+    """Build and validate firmware, as `qdeploy build` does; return what --json prints.
+
+    Raises:
+        QdeployError: what is wrong, where, and how to fix it.
+    """
+    return run_build(_options(model, options), Stopwatch()).summary
+
+
+def certify(model: Path | str, **options: Unpack[NetworkOptions]) -> dict[str, Any]:
+    """Prove a bound, as `qdeploy certify` does; return what --json prints.
+
+    Raises:
+        QdeployError: what is wrong, where, and how to fix it.
+    """
+    return run_certify(_options(model, options), Stopwatch()).summary
+
+
+def _options(model: Path | str, given: BuildOptions | NetworkOptions) -> Options:
+    """Take paths as strings and a tolerance as a number, too."""
+    options = Options(model=Path(model), **given)
+    return replace(
+        options,
+        output=None if options.output is None else Path(options.output),
+        tolerance=None if options.tolerance is None else str(options.tolerance),
+    )

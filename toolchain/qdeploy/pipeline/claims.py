@@ -1,0 +1,116 @@
+"""The one place where the pipeline meets certify and proof.
+
+A `Claim` pairs a certificate with what it says, for people. Every bound in it is a
+`proof.Proven`: the kernel derived it again from the certificate as it is written.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from qdeploy import ops, proof, validate
+from qdeploy.certify import CertifyRequest
+from qdeploy.certify import run as search
+from qdeploy.fixedpoint import round_fraction
+from qdeploy.ir import Box, Firmware, FixedNetwork, Network, SourceTree, exact
+from qdeploy.pipeline.options import Options
+from qdeploy.pipeline.stopwatch import Stopwatch
+from qdeploy.report.values import Bound, Found, RegionResult, Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A certificate as it is written, and the statement it makes."""
+
+    certificate: proof.Certificate
+    content: bytes
+    subjects: dict[str, str]
+    statement: Statement
+
+
+def prove(
+    network: Network,
+    fixed: FixedNetwork,
+    regions: tuple[Box, ...],
+    options: Options,
+    watch: Stopwatch,
+) -> proof.Certificate:
+    """Search for a certificate within the time limit."""
+    request = CertifyRequest()
+    if options.time_limit is not None:
+        request = CertifyRequest(time_limit=options.time_limit)
+    with watch.stage("certify"):
+        return search(network, fixed, regions, request, watch.tell)
+
+
+def attest(
+    network: Network,
+    certificate: proof.Certificate,
+    library: SourceTree,
+    firmware: Firmware | None,
+    watch: Stopwatch,
+) -> Claim:
+    """Write the certificate for these artifacts, and check what was written."""
+    with watch.stage("check"):
+        return read_claim(proof.write(proof.attest(certificate, library, firmware)), network)
+
+
+def read_claim(content: bytes, network: Network) -> Claim:
+    """Read a certificate and prove its bounds again.
+
+    Raises:
+        RefusedError: it does not check.
+    """
+    stored = proof.read(content)
+    proven = proof.check(network, stored.certificate)
+    statement = _statement(network, stored.certificate, proven, content)
+    return Claim(stored.certificate, content, dict(stored.subjects), statement)
+
+
+def _statement(
+    network: Network,
+    certificate: proof.Certificate,
+    proven: Sequence[proof.Proven],
+    content: bytes,
+) -> Statement:
+    regions = tuple(
+        _region(network, certificate.program, claim, bound)
+        for claim, bound in zip(certificate.regions, proven, strict=True)
+    )
+    methods = {part.method: None for claim in certificate.regions for part in claim.parts}
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Statement(regions, tuple(methods), proof.ASSUMPTIONS, sha256)
+
+
+def _region(
+    network: Network, fixed: FixedNetwork, claim: proof.RegionClaim, proven: proof.Proven
+) -> RegionResult:
+    per_output = deviations(network, fixed, claim.attack.x)
+    found = Found(max(per_output), per_output, claim.attack.x)
+    bound = Bound(
+        Fraction(proven.linf), Fraction(proven.l2), tuple(map(Fraction, proven.per_output))
+    )
+    return RegionResult(proven.box, bound, found)
+
+
+def deviations(
+    network: Network, fixed: FixedNetwork, x: tuple[Fraction, ...]
+) -> tuple[Fraction, ...]:
+    """Return |device - network| of every output at one real input, exactly."""
+    fmt, mode = fixed.input.format, fixed.input.rounding
+    codes = [min(max(round_fraction(v / fmt.step, mode), fmt.raw_min), fmt.raw_max) for v in x]
+    device = ops.execute(fixed, np.array([codes], dtype=np.int64))[0]
+    real = ops.evaluate_exact(network, exact([list(x)]))[0]
+    step = fixed.output.format.step
+    return tuple(abs(int(d) * step - r) for d, r in zip(device, real, strict=True))
+
+
+def bound_of(statement: Statement) -> validate.Bound | None:
+    """Return the proven bounds as validation wants them, None unless every region has one."""
+    if statement.bound is None:
+        return None
+    proven = [(r.box, r.bound.per_output) for r in statement.regions if r.bound is not None]
+    return validate.Bound(tuple(b for b, _ in proven), tuple(p for _, p in proven))

@@ -1,0 +1,29 @@
+"""From what is proven, found and measured to the one exit code."""
+
+from fractions import Fraction
+
+from qdeploy.diagnostics import ExitCode
+from qdeploy.ir import Verdict
+from qdeploy.pipeline.options import Norm
+from qdeploy.report.values import Statement
+
+
+def decide(
+    statement: Statement, verdict: Verdict | None, tolerance: Fraction | None, norm: Norm
+) -> ExitCode:
+    """Return YES, NO or INCONCLUSIVE.
+
+    NO needs a fact: an exactly evaluated input beyond the tolerance, or a device that differs.
+    """
+    if verdict is not None and not verdict.passed:
+        return ExitCode.NO
+    # A 2-norm is never below the infinity norm, so the attack refutes both tolerances.
+    if tolerance is not None and statement.found.linf > tolerance:
+        return ExitCode.NO
+    bound = statement.bound
+    if bound is None:
+        return ExitCode.INCONCLUSIVE
+    proven = bound.linf if norm is Norm.INF else bound.l2
+    if tolerance is not None and proven > tolerance:
+        return ExitCode.INCONCLUSIVE
+    return ExitCode.YES

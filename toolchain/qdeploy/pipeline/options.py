@@ -1,0 +1,180 @@
+"""What a user may ask of a build, in the words of the command line, and how it is read.
+
+`Options` holds the words; `read_formats`, `read_tolerance` and `choose_regions` turn them into
+values or say which option is wrong. The command line and the Python API share all of it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeVar
+
+from qdeploy import importer
+from qdeploy.boards import DEFAULT as DEFAULT_BOARD
+from qdeploy.diagnostics import UsageError
+from qdeploy.fixedpoint import MAX_BITS, QFormat, Rounding, parse_format
+from qdeploy.ir import Activations, Box, QuantizeRequest
+
+DEFAULT_VECTORS = 256
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+class Norm(StrEnum):
+    """Which norm of the deviation a tolerance is about."""
+
+    INF = "inf"
+    TWO = "2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of `qdeploy build` and `qdeploy certify`, as given."""
+
+    model: Path
+    board: str = DEFAULT_BOARD
+    inputs: str | None = None
+    bits: int = 16
+    weights: str | None = None
+    biases: str | None = None
+    activations: str = "auto"
+    input_format: str | None = None
+    rounding: str = "nearest"
+    quantizer: str | None = None
+    """None: the same as `rounding`."""
+    tolerance: str | None = None
+    norm: str = "inf"
+    time_limit: float | None = None
+    compiler: str | None = None
+    output: Path | None = None
+    no_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Formats:
+    """The format options, read; None where the quantiser is to choose."""
+
+    bits: int
+    weights: QFormat | None
+    biases: QFormat | None
+    activations: QFormat | Activations
+    input_format: QFormat | None
+    rounding: Rounding
+    quantizer: Rounding
+
+    def request(self, regions: tuple[Box, ...]) -> QuantizeRequest:
+        """Return the quantiser's request for these regions."""
+        return QuantizeRequest(
+            regions=regions,
+            bits=self.bits,
+            weights=self.weights,
+            biases=self.biases,
+            activations=self.activations,
+            input_format=self.input_format,
+            rounding=self.rounding,
+            quantizer=self.quantizer,
+        )
+
+
+def read_formats(options: Options) -> Formats:
+    """Read every format option.
+
+    Raises:
+        UsageError: an option is malformed, or no input range follows from the options.
+    """
+    if not 1 <= options.bits <= MAX_BITS:
+        raise UsageError(
+            f"--bits {options.bits} is no word length of a tensor",
+            fix=f"choose 1 to {MAX_BITS}; 8 and 16 are usual",
+        )
+    if options.inputs is None and options.input_format is None:
+        raise UsageError(
+            "neither --inputs nor --input-format is given, so the set of inputs is unknown",
+            fix="say what the bound is to hold for, for example --inputs -1:1",
+        )
+    rounding = _choice(Rounding, options.rounding, "--rounding")
+    quantizer = rounding
+    if options.quantizer is not None:
+        quantizer = _choice(Rounding, options.quantizer, "--quantizer")
+    return Formats(
+        options.bits,
+        _format(options.weights, "--weights"),
+        _format(options.biases, "--biases"),
+        _activations(options.activations),
+        _format(options.input_format, "--input-format"),
+        rounding,
+        quantizer,
+    )
+
+
+def _format(text: str | None, option: str) -> QFormat | None:
+    return None if text is None else parse_format(text, option)
+
+
+def _activations(text: str) -> QFormat | Activations:
+    if text in {choice.value for choice in Activations}:
+        return Activations(text)
+    return parse_format(text, "--activations")
+
+
+def _choice(kind: type[Choice], text: str, option: str) -> Choice:
+    choices = [choice.value for choice in kind]
+    if text not in choices:
+        raise UsageError(f"{option} {text!r} is unknown", fix=f"choose one of {', '.join(choices)}")
+    return kind(text)
+
+
+def read_norm(options: Options) -> Norm:
+    """Read --norm."""
+    return _choice(Norm, options.norm, "--norm")
+
+
+def read_tolerance(options: Options) -> Fraction | None:
+    """Read --tolerance exactly as it was written.
+
+    Raises:
+        UsageError: not a non-negative finite decimal or fraction.
+    """
+    if options.tolerance is None:
+        return None
+    try:
+        value = Fraction(options.tolerance)
+    except (ValueError, ZeroDivisionError):
+        value = Fraction(-1)
+    if value < 0:
+        raise UsageError(
+            f"--tolerance {options.tolerance!r} is no non-negative number",
+            fix="write for example --tolerance 0.01",
+        )
+    return value
+
+
+def check_time_limit(options: Options) -> None:
+    """Refuse a time limit that is no positive number.
+
+    Raises:
+        UsageError: it is not.
+    """
+    limit = options.time_limit
+    if limit is not None and not 0 < limit < float("inf"):
+        raise UsageError(
+            f"--time-limit {limit} is no positive number of seconds",
+            fix="write for example --time-limit 60",
+        )
+
+
+def choose_regions(options: Options, formats: Formats, n_inputs: int) -> tuple[Box, ...]:
+    """Return the regions the statement is about: --inputs, or the input format's whole range."""
+    if options.inputs is not None:
+        return importer.read_regions(options.inputs, n_inputs)
+    if formats.input_format is None:
+        raise ValueError("read_formats lets no such options pass")
+    return (full_range(formats.input_format, n_inputs),)
+
+
+def full_range(fmt: QFormat, n_inputs: int) -> Box:
+    """Return the box of everything the input format can hold."""
+    return Box(
+        (fmt.min,) * n_inputs, (fmt.max,) * n_inputs, f"range of {fmt}, as --inputs is not given"
+    )

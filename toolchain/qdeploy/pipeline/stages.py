@@ -1,0 +1,168 @@
+"""The line from an ONNX file to a validated board, in order.
+
+Firmware is compiled before the bound is sought: a missing compiler or device should be heard
+of in a second, not after a minute of proof search.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qdeploy import __version__, boards, crossbuild, deploy, generate, importer, quantize
+from qdeploy import validate as validation
+from qdeploy.boards import Board
+from qdeploy.diagnostics import ExitCode
+from qdeploy.ir import (
+    Box,
+    Firmware,
+    FixedNetwork,
+    Network,
+    SourceTree,
+    Vectors,
+    Verdict,
+    program_digest,
+)
+from qdeploy.pipeline import outfolder
+from qdeploy.pipeline.artifacts import check_replaceable, write_file, write_folder
+from qdeploy.pipeline.claims import Claim, attest, bound_of, prove
+from qdeploy.pipeline.decision import decide
+from qdeploy.pipeline.options import (
+    DEFAULT_VECTORS,
+    Options,
+    check_time_limit,
+    choose_regions,
+    read_formats,
+    read_norm,
+    read_tolerance,
+)
+from qdeploy.pipeline.stopwatch import Stopwatch
+from qdeploy.pipeline.summary import certificate_summary, describe_firmware, describe_verdict
+from qdeploy.report.values import Material
+
+VECTOR_SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A model, quantised: the trained network, the integer program, and the regions meant."""
+
+    network: Network
+    fixed: FixedNetwork
+    regions: tuple[Box, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """What `qdeploy certify` answers."""
+
+    material: Material
+    summary: dict[str, Any]
+    code: ExitCode
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What `qdeploy build` answers."""
+
+    material: Material
+    summary: dict[str, Any]
+    code: ExitCode
+    folder: Path
+
+
+def run_build(options: Options, watch: Stopwatch) -> Built:
+    """Import, quantise, compile, prove, run on the board, and write the build folder."""
+    tolerance, norm = read_tolerance(options), read_norm(options)
+    board = boards.load(options.board)
+    folder = options.output or Path(f"build-{board.name}")
+    check_replaceable(folder)
+    program = _program(options, watch)
+    with watch.stage("generate"):
+        library = generate.library(program.fixed)
+        sources = generate.firmware(program.fixed, board)
+    with watch.stage("compile"):
+        firmware = crossbuild.run(sources, board, options.compiler)
+    claim = _claim(program, options, (library, firmware), watch)
+    with watch.stage("vectors"):
+        vectors = validation.choose_vectors(
+            program.network, program.fixed, program.regions, DEFAULT_VECTORS, VECTOR_SEED
+        )
+    verdict = None
+    if not options.no_run:
+        verdict = _try_out((program, claim, firmware), board, vectors, watch)
+    material = _material(program, claim, firmware, verdict)
+    with watch.stage("report"):
+        files = outfolder.files(material, claim, library, vectors)
+        files.update(outfolder.model_files(options.model))
+    code = decide(claim.statement, verdict, tolerance, norm)
+    summary = {
+        **certificate_summary(material, code, watch),
+        "firmware": describe_firmware(firmware),
+        "validation": None if verdict is None else describe_verdict(verdict),
+    }
+    write_folder(folder, {**files, "build.json": outfolder.json_bytes(summary)})
+    return Built(material, summary, code, folder)
+
+
+def run_certify(options: Options, watch: Stopwatch) -> Certified:
+    """Import, quantise and prove; write the certificate alone."""
+    tolerance, norm = read_tolerance(options), read_norm(options)
+    program = _program(options, watch)
+    with watch.stage("generate"):
+        library = generate.library(program.fixed)
+    claim = _claim(program, options, (library, None), watch)
+    material = _material(program, claim, None, None)
+    path = options.output or Path("certificate.json")
+    write_file(path, claim.content)
+    code = decide(claim.statement, None, tolerance, norm)
+    return Certified(material, certificate_summary(material, code, watch), code, path)
+
+
+def _program(options: Options, watch: Stopwatch) -> Program:
+    formats = read_formats(options)
+    check_time_limit(options)
+    with watch.stage("import"):
+        network = importer.run(options.model)
+        regions = choose_regions(options, formats, network.inputs[0].size)
+    with watch.stage("quantize"):
+        fixed = quantize.run(network, formats.request(regions))
+    return Program(network, fixed, regions)
+
+
+def _claim(
+    program: Program,
+    options: Options,
+    made: tuple[SourceTree, Firmware | None],
+    watch: Stopwatch,
+) -> Claim:
+    """Prove a bound, and bind it to what was made from the program."""
+    certificate = prove(program.network, program.fixed, program.regions, options, watch)
+    library, firmware = made
+    return attest(program.network, certificate, library, firmware, watch)
+
+
+def _try_out(
+    built: tuple[Program, Claim, Firmware], board: Board, vectors: Vectors, watch: Stopwatch
+) -> Verdict:
+    """Run the firmware on its board and compare with the model and the bound."""
+    program, claim, firmware = built
+    with watch.stage("run"):
+        trace = deploy.run(firmware, board, vectors)
+    with watch.stage("validate"):
+        bound = bound_of(claim.statement)
+        return validation.run(program.network, program.fixed, bound, vectors, trace)
+
+
+def _material(
+    program: Program, claim: Claim, firmware: Firmware | None, verdict: Verdict | None
+) -> Material:
+    return Material(
+        qdeploy=__version__,
+        network=program.network,
+        fixed=program.fixed,
+        program_digest=program_digest(program.fixed),
+        statement=claim.statement,
+        firmware=firmware,
+        verdict=verdict,
+    )

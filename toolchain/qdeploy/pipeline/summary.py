@@ -1,0 +1,143 @@
+"""build.json: the machine-readable account of a build (docs/SPEC.md, "build.json")."""
+
+import hashlib
+from typing import Any
+
+from qdeploy.diagnostics import ExitCode
+from qdeploy.ir import Box, Firmware, FixedNetwork, Network, Verdict
+from qdeploy.ir.printing import float_down, float_up
+from qdeploy.ops import known_ops
+from qdeploy.pipeline.stopwatch import Stopwatch
+from qdeploy.report.values import Bound, Found, Material, RegionResult, Statement
+
+BUILD_SCHEMA = 1
+
+
+def certificate_summary(material: Material, code: ExitCode, watch: Stopwatch) -> dict[str, Any]:
+    """Return all that stands in the answer of `certify`; `build` adds firmware and validation."""
+    seconds = watch.seconds()
+    return {
+        "schema": BUILD_SCHEMA,
+        "answer": code.name.lower(),
+        "qdeploy": material.qdeploy,
+        "model": describe_model(material.network),
+        "formats": describe_formats(material.fixed),
+        "program_digest": material.program_digest,
+        "certificate": describe_statement(material.statement, seconds.get("certify", 0.0)),
+        "seconds": {"total": watch.total(), "stages": seconds},
+    }
+
+
+def describe_model(network: Network) -> dict[str, Any]:
+    """Return the `model` part."""
+    return {
+        "sha256": network.source.sha256,
+        "name": network.name,
+        "file": network.source.name,
+        "inputs": sum(t.size for t in network.inputs),
+        "outputs": sum(t.size for t in network.outputs),
+        "macs": sum(known_ops()[n.op].multiplications(n) for n in network.nodes),
+        "parameters": network.parameter_count,
+        "notes": list(network.notes),
+    }
+
+
+def describe_formats(fixed: FixedNetwork) -> list[dict[str, Any]]:
+    """Return the `formats` part: every tensor, then every stored array, in program order."""
+    rows: list[dict[str, Any]] = [
+        {
+            "tensor": t.id,
+            "ib": t.format.ib,
+            "fb": t.format.fb,
+            "rounding": t.rounding.value,
+            "bits": t.format.bits,
+        }
+        for t in fixed.tensors
+    ]
+    rows += [
+        {
+            "tensor": f"{node.name}.{name}",
+            "ib": array.format.ib,
+            "fb": array.format.fb,
+            "rounding": None,
+            "bits": array.format.bits,
+        }
+        for node in fixed.nodes
+        for name, array in sorted(node.arrays.items())
+    ]
+    return rows
+
+
+def describe_box(box: Box) -> dict[str, Any]:
+    """Return a region's corners; they are doubles, so JSON holds them exactly."""
+    return {
+        "lo": [float(v) for v in box.lo],
+        "hi": [float(v) for v in box.hi],
+        "name": box.name,
+    }
+
+
+def _bound(bound: Bound | None) -> dict[str, Any]:
+    if bound is None:
+        return {"linf": None, "l2": None, "per_output": None}
+    return {
+        "linf": float_up(bound.linf),
+        "l2": float_up(bound.l2),
+        "per_output": [float_up(b) for b in bound.per_output],
+    }
+
+
+def _found(found: Found) -> dict[str, Any]:
+    return {
+        "linf": float_down(found.linf),
+        "per_output": [float_down(d) for d in found.per_output],
+        "x": [float(v) for v in found.x],
+    }
+
+
+def _region(result: RegionResult) -> dict[str, Any]:
+    return {
+        **describe_box(result.box),
+        **_bound(result.bound),
+        "attack": _found(result.found),
+    }
+
+
+def describe_statement(statement: Statement, seconds: float) -> dict[str, Any]:
+    """Return the `certificate` part."""
+    return {
+        "status": "inconclusive" if statement.bound is None else "proven",
+        **_bound(statement.bound),
+        "regions": [_region(r) for r in statement.regions],
+        "attack": _found(statement.found),
+        "methods": list(statement.methods),
+        "seconds": seconds,
+        "sha256": statement.certificate_sha256,
+    }
+
+
+def describe_firmware(firmware: Firmware) -> dict[str, Any]:
+    """Return the `firmware` part."""
+    return {
+        "board": firmware.board,
+        "compiler": f"{firmware.compiler.name} {firmware.compiler.version}",
+        "compiler_flags": list(firmware.compiler.flags),
+        "flash_bytes": firmware.flash_bytes,
+        "ram_bytes": firmware.ram_bytes,
+        "stack_bytes": firmware.stack_bytes,
+        "sha256": hashlib.sha256(firmware.elf).hexdigest(),
+    }
+
+
+def describe_verdict(verdict: Verdict) -> dict[str, Any]:
+    """Return the `validation` part."""
+    return {
+        "link": verdict.link,
+        "vectors": verdict.vectors,
+        "bit_exact": verdict.bit_exact,
+        "max_deviation": verdict.max_deviation,
+        "within_bound": verdict.within_bound,
+        "instructions": verdict.instructions,
+        "cycles": verdict.cycles,
+        "first_difference": verdict.first_difference,
+    }
