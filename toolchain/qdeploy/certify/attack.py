@@ -27,6 +27,7 @@ _ROWS = 4096
 _CLIMBERS = 32
 _SLOPES_EVERY = 3
 _EVEN = 0.5
+_HUGE = 1e300
 _EXACT_WORK = 3_000_000
 """Parameters times inputs that are evaluated without rounding: about a second."""
 
@@ -53,7 +54,12 @@ class _Target:
 
     def deviations(self, x: Reals) -> Reals:
         """Return network - device, signed, for rows x [n, n_in] -> [n, n_out]."""
-        return evaluate(self.network, x) - self.answers(x)
+        return self.truth(x) - self.answers(x)
+
+    def truth(self, x: Reals) -> Reals:
+        """Return what the network computes; finite even where double precision overflows."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.clip(np.nan_to_num(evaluate(self.network, x)), -_HUGE, _HUGE)
 
     def answers(self, x: Reals) -> Reals:
         """Return what the device's codes stand for; exact in double precision."""
@@ -157,8 +163,8 @@ def _first_guesses(target: _Target, rows: int, limit: int, rng: np.random.Genera
     """Return corners, random points, ends of random cells; every cell's ends where they are few."""
     size = (rows, len(target.lo))
     corners = np.where(rng.random(size) < _EVEN, target.lo, target.hi)
-    anywhere = rng.uniform(target.lo, target.hi, size)
-    low, high = target.cells(target.codes(rng.uniform(target.lo, target.hi, size)))
+    anywhere = _anywhere(target.lo, target.hi, size, rng)
+    low, high = target.cells(target.codes(_anywhere(target.lo, target.hi, size, rng)))
     ends = np.where(rng.random(size) < _EVEN, low, high)
     return np.concatenate(
         [corners[: rows // 4], anywhere[: rows // 4], ends, *_every_cell(target, limit)]
@@ -203,9 +209,11 @@ def _with_slopes(target: _Target, climbers: _Climbers, rows: int) -> tuple[_Clim
     x, output = climbers.x[chosen], climbers.output[chosen]
     sign = np.sign(_own(target.deviations(x), output))
     low, high = target.cells(target.codes(x))
-    within = _differences(lambda p: evaluate(target.network, p), (low + high) / 2, high, output)
-    far = np.where(x - target.lo > target.hi - x, target.lo, target.hi)
-    across = _differences(target.deviations, x, (x + far) / 2, output) * np.sign(far - x)
+    within = _differences(target.truth, low / 2 + high / 2, high, output)
+    downward = x > target.lo / 2 + target.hi / 2
+    far = np.where(downward, target.lo, target.hi)
+    across = _differences(target.deviations, x, x / 2 + far / 2, output)
+    across = np.where(downward, -across, across)
     micro, macro = np.zeros_like(climbers.x), np.zeros_like(climbers.x)
     micro[chosen], macro[chosen] = within * sign[:, None], across * sign[:, None]
     return replace(climbers, micro=micro, macro=macro), 2 * count * (n_in + 1)
@@ -275,7 +283,7 @@ def _within_cells(target: _Target, batch: _Batch, rng: np.random.Generator) -> R
     low, high = target.cells(
         np.where(rng.random(codes.shape) < _EVEN, _jump(target, codes, rng), codes)
     )
-    return np.where(changed, rng.uniform(low, high), batch.x)
+    return np.where(changed, _anywhere(low, high, low.shape, rng), batch.x)
 
 
 def _across(target: _Target, batch: _Batch, rng: np.random.Generator) -> Reals:
@@ -298,6 +306,12 @@ def _by_sign(slope: Reals, low: Reals, high: Reals, rng: np.random.Generator) ->
     """Return the upper or the lower end by the slope's sign; any of the two where it is zero."""
     up = np.where(slope == 0, rng.random(slope.shape) < _EVEN, slope > 0)
     return np.where(up, high, low)
+
+
+def _anywhere(low: Reals, high: Reals, size: tuple[int, ...], rng: np.random.Generator) -> Reals:
+    """Return random points between; the width may lie beyond the doubles."""
+    share = rng.random(size)
+    return np.asarray(np.clip(low * (1.0 - share) + high * share, low, high))
 
 
 def _some_coordinates(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -23,6 +23,7 @@ from qdeploy.ir import (
 from qdeploy.ops import accumulator_bound, largest_sum
 from qdeploy.quantize.formats import smallest_format, word_length
 from qdeploy.quantize.parameters import (
+    beyond_formats,
     bias_codes,
     check_fit,
     parameter_codes,
@@ -66,11 +67,12 @@ def quantize_dense(layer: Layer, request: QuantizeRequest, source: Span) -> tupl
     """
     _check_parameters(layer, request)
     refusal = ""
-    for weight_format in _weight_formats(layer, request):
-        built = _build(layer, request, source, weight_format)
-        if not isinstance(built, str):
-            return built
-        refusal = refusal or built
+    with beyond_formats(f"layer {_title(layer)}", place(layer.network, layer.node)):
+        for weight_format in _weight_formats(layer, request):
+            built = _build(layer, request, source, weight_format)
+            if not isinstance(built, str):
+                return built
+            refusal = refusal or built
     raise InputError(
         f"the sums of layer {_title(layer)} {refusal}",
         where=place(layer.network, layer.node),

@@ -26,9 +26,14 @@ def smallest_format(
     """Return the format `bits` wide with the smallest IB that [lo, hi] fits, FB <= `finest`.
 
     A range of nothing but zero fits any format and gets IB = 1.
+
+    Raises:
+        OverflowError: the range lies beyond every format.
     """
     ib = 1 if lo == hi == 0 else smallest_integer_bits(lo, hi) - 1
     ib = max(ib, bits - finest)
     while word_length(code(lo, bits - ib, mode), code(hi, bits - ib, mode)) > bits:
         ib += 1
+    if bits - ib < -MAX_FRACTION:
+        raise OverflowError(f"values of 2^{ib - 2} and more are beyond every {bits}-bit format")
     return QFormat(ib, bits - ib)

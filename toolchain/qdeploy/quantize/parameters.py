@@ -1,12 +1,13 @@
 """Weights and biases as codes: rounded once from their exact values, and never saturated."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 
 import numpy as np
 
 from qdeploy.diagnostics import InputError, Where
-from qdeploy.fixedpoint import Integers, QFormat, Rounding, round_ratio
+from qdeploy.fixedpoint import MAX_FRACTION, Integers, QFormat, Rounding, round_ratio
 from qdeploy.ir import FractionArray, Network, Node
 from qdeploy.quantize.formats import smallest_format, word_length
 
@@ -25,11 +26,14 @@ def weight_formats(values: FractionArray, bits: int, mode: Rounding) -> Iterator
 
     The finest is the best unless the layer's accumulator cannot be wide enough for it; the
     last one is so coarse that hardly a weight is left.
+
+    Raises:
+        OverflowError: the values lie beyond every format.
     """
     flat = values.ravel().tolist()
     best = smallest_format(min(flat), max(flat), bits, mode)
-    for extra in range(64):
-        yield QFormat(best.ib + extra, best.fb - extra)
+    for fb in range(best.fb, max(best.fb - 64, -MAX_FRACTION - 1), -1):
+        yield QFormat(bits - fb, fb)
 
 
 def bias_codes(values: FractionArray, fb: int, given: QFormat | None, mode: Rounding) -> Integers:
@@ -62,6 +66,19 @@ def check_fit(network: Network, node: Node, parameter: str, fmt: QFormat, mode: 
 
 
 _OPTION = {"weight": "--weights", "bias": "--biases"}
+
+
+@contextmanager
+def beyond_formats(what: str, where: Where) -> Iterator[None]:
+    """Turn the OverflowError of a range no format holds into an error that names it."""
+    try:
+        yield
+    except OverflowError as error:
+        raise InputError(
+            f"{what} cannot be fixed point: {error}",
+            where=where,
+            fix="rescale the model so that its values come near 1",
+        ) from error
 
 
 def place(network: Network, node: Node) -> Where:

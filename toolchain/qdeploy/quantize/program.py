@@ -5,6 +5,7 @@ from qdeploy.fixedpoint import MAX_BITS, QFormat
 from qdeploy.ir import FixedNetwork, FixedNode, FixedTensor, Network, Node, QuantizeRequest
 from qdeploy.quantize.dense import Layer, quantize_dense
 from qdeploy.quantize.formats import smallest_format
+from qdeploy.quantize.parameters import beyond_formats
 from qdeploy.quantize.spans import Span, input_span, relu_span
 
 
@@ -17,7 +18,7 @@ def run(network: Network, request: QuantizeRequest) -> FixedNetwork:
     """
     _check(network, request)
     tensor = network.inputs[0]
-    source = FixedTensor(tensor, _input_format(request), request.rounding)
+    source = FixedTensor(tensor, _input_format(network, request), request.rounding)
     spans = {tensor.id: input_span(source, request.regions)}
     folded = _folded_relus(network)
     gone = {relu.name for relu in folded.values()}
@@ -71,12 +72,17 @@ def _folded_relus(network: Network) -> dict[str, Node]:
     }
 
 
-def _input_format(request: QuantizeRequest) -> QFormat:
+def _input_format(network: Network, request: QuantizeRequest) -> QFormat:
     if request.input_format is not None:
         return request.input_format
     lo = min(v for box in request.regions for v in box.lo)
     hi = max(v for box in request.regions for v in box.hi)
-    return smallest_format(lo, hi, request.bits, request.rounding)
+    with beyond_formats("the range of the input", _input_place(network)):
+        return smallest_format(lo, hi, request.bits, request.rounding)
+
+
+def _input_place(network: Network) -> Where:
+    return Where(network.source.name, f"input {network.inputs[0].source!r}")
 
 
 def _check(network: Network, request: QuantizeRequest) -> None:
@@ -98,6 +104,6 @@ def _check(network: Network, request: QuantizeRequest) -> None:
         if box.size != size:
             raise InputError(
                 f"region {box.name or 'box'!r} has {box.size} inputs, the network has {size}",
-                where=Where(network.source.name, f"input {network.inputs[0].source!r}"),
+                where=_input_place(network),
                 fix=f"give {size} lower and {size} upper corners",
             )

@@ -1,0 +1,162 @@
+"""What a device answered, against the program (bit for bit) and against the proven bound.
+
+Deviations are decided without rounding. Double precision only sorts out the vectors that are
+far from the bound: by more than the error of double precision itself.
+"""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qdeploy.ir import Box, FixedNetwork, FractionArray, Network, Trace, Vectors, Verdict, exact
+from qdeploy.ir.region import float_above
+from qdeploy.ops import evaluate, evaluate_exact
+
+Reals = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+_HIGHEST = 16
+"""Vectors of the largest deviations that are evaluated without rounding in any case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What was proven: in region r, output k deviates by `per_output[r][k]` at most."""
+
+    regions: tuple[Box, ...]
+    per_output: tuple[tuple[Fraction, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """The inputs, and what network and device make of them."""
+
+    network: Network
+    x: Reals
+    device: NDArray[np.int64]
+    step: Fraction
+
+    def deviations(self) -> tuple[Reals, Reals]:
+        """Return |network - device| [n, n_out] in double precision, and by how much it may err."""
+        device = self.device * float(self.step)
+        with np.errstate(over="ignore", invalid="ignore"):
+            deviation = np.abs(evaluate(self.network, self.x) - device)
+            size = evaluate(_magnitudes(self.network), np.abs(self.x)) + np.abs(device)
+            return deviation, size * _roundings(self.network) * 2.0**-50 + 2.0**-900
+
+    def exactly(self, rows: NDArray[np.intp]) -> FractionArray:
+        """Return |network - device| of some rows without rounding."""
+        device = exact(self.device[rows]) * self.step
+        return np.asarray(np.abs(evaluate_exact(self.network, exact(self.x[rows])) - device))
+
+
+def run(
+    network: Network, fixed: FixedNetwork, bound: Bound | None, vectors: Vectors, trace: Trace
+) -> Verdict:
+    """Compare a device's answers with the program, and with the bound inside its regions."""
+    difference = _first_difference(vectors, trace)
+    deviation, within = 0.0, None
+    if trace.outputs.shape == vectors.expected.shape:
+        answers = _Answers(network, vectors.x, trace.outputs, fixed.output.format.step)
+        deviation, within = _against(answers, bound)
+    return Verdict(
+        link=trace.link,
+        vectors=len(vectors.codes),
+        bit_exact=not difference,
+        max_deviation=deviation,
+        within_bound=within,
+        instructions=trace.instructions,
+        cycles=trace.cycles,
+        first_difference=difference,
+    )
+
+
+def _first_difference(vectors: Vectors, trace: Trace) -> str:
+    """Return in words where device and program part, or nothing."""
+    if trace.outputs.shape != vectors.expected.shape:
+        asked, got = list(vectors.expected.shape), list(trace.outputs.shape)
+        return f"the device gave {got} outputs, {asked} were expected [vectors, outputs]"
+    differing = trace.outputs != vectors.expected
+    if not differing.any():
+        return ""
+    vector, output = (int(i) for i in np.argwhere(differing)[0])
+    return (
+        f"vector {vector}, output {output}: expected code {vectors.expected[vector, output]}, "
+        f"the device gave {trace.outputs[vector, output]} "
+        f"({int(differing.any(axis=1).sum())} of {len(differing)} vectors differ)"
+    )
+
+
+def _against(answers: _Answers, bound: Bound | None) -> tuple[float, bool | None]:
+    """Return the largest deviation in the regions, and whether the bound holds there.
+
+    Without a bound: the largest of all vectors. A bound that no vector lies under is neither
+    kept nor broken.
+    """
+    deviation, error = answers.deviations()
+    if bound is None:
+        return _largest(answers.exactly(_highest(deviation))), None
+    members = [_inside(answers.x, box) for box in bound.regions]
+    anywhere = np.logical_or.reduce(members)
+    if not anywhere.any():
+        return 0.0, None
+    kept = all(
+        _kept(answers, _near(deviation, error, member, limits), limits)
+        for member, limits in zip(members, bound.per_output, strict=True)
+    )
+    rows = np.flatnonzero(anywhere)
+    return _largest(answers.exactly(rows[_highest(deviation[rows])])), kept
+
+
+def _kept(answers: _Answers, doubtful: Mask, limits: tuple[Fraction, ...]) -> bool:
+    true = answers.exactly(np.flatnonzero(doubtful)).tolist()
+    return all(value <= limit for row in true for value, limit in zip(row, limits, strict=True))
+
+
+def _inside(x: Reals, box: Box) -> Mask:
+    """Return which rows lie in the box; exact, because its corners are doubles."""
+    lo, hi = (np.array([float(v) for v in side]) for side in (box.lo, box.hi))
+    return np.asarray(((lo <= x) & (x <= hi)).all(axis=1))
+
+
+def _near(deviation: Reals, error: Reals, member: Mask, limits: tuple[Fraction, ...]) -> Mask:
+    """Return which rows of a region double precision cannot prove to keep its limits."""
+    low = np.array([float(v) for v in limits]) * (1.0 - 2.0**-50)
+    return member & ~(deviation + error < low).all(axis=1)
+
+
+def _highest(deviation: Reals) -> NDArray[np.intp]:
+    worst = np.nan_to_num(deviation, nan=np.inf).max(axis=1)
+    return np.argsort(-worst, kind="stable")[:_HIGHEST]
+
+
+def _largest(deviations: FractionArray) -> float:
+    """Return the greatest of all, as the next double above it."""
+    return float(float_above(max(deviations.ravel().tolist(), default=Fraction(0))))
+
+
+def _magnitudes(network: Network) -> Network:
+    """Return the network with |parameters|: on |x| it bounds every sum's absolute terms.
+
+    A dense layer's rounding error is a small multiple of those, and a ReLU passes on at most
+    what it is given. An operator without that property must not be added to `_ROUNDED`.
+    """
+    unknown = {node.op for node in network.nodes} - _ROUNDED
+    if unknown:
+        raise ValueError(f"the rounding error of {', '.join(sorted(unknown))} is not known")
+    nodes = tuple(
+        replace(node, parameters={k: exact(np.abs(v)) for k, v in node.parameters.items()})
+        for node in network.nodes
+    )
+    return replace(network, nodes=nodes)
+
+
+_ROUNDED = {"dense", "relu"}
+
+
+def _roundings(network: Network) -> int:
+    """Return how many roundings one output passes through: a sum has one a term, and a few."""
+    terms = [int(n.parameters["weight"].shape[1]) for n in network.nodes if n.op == "dense"]
+    return 1 + sum(terms) + 4 * len(terms)
