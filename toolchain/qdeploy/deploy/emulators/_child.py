@@ -56,7 +56,8 @@ class Child:
         if self.process.poll() is None:
             return ""
         said = self._errors.read_text("utf-8", "replace")[-_LAST_WORDS:].strip()
-        return said or f"it ended with status {self.process.returncode}"
+        ending = f"it ended with status {self.process.returncode}"
+        return f"{ending}, saying: {said}" if said else ending
 
 
 @contextmanager

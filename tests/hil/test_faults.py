@@ -1,0 +1,276 @@
+"""What goes wrong on a line or in a device is noticed: never a wrong number, never a hang."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from qdeploy import boards, deploy
+from qdeploy.deploy._members import emulator
+from qdeploy.deploy._protocol import DeviceFaultError
+from qdeploy.deploy._run import reached
+from qdeploy.deploy.client import FrameClient
+from qdeploy.deploy.links.serial_port import SerialConnection
+from qdeploy.diagnostics import ExitCode, MissingToolError, RefusedError
+from support import devices
+
+BOARD = "virtual-m4"
+
+
+@pytest.fixture(scope="module")
+def port():
+    """The serial port of one emulated board."""
+    loaded = boards.load(BOARD)
+    devices.need_emulator(loaded)
+    with emulator(loaded).start(devices.image(3, BOARD), loaded, counting=False) as running:
+        opened = devices.open_port(running.address)
+        yield opened
+        opened.close()
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(seed=st.integers(0, 2**32), rate=st.sampled_from([0.0005, 0.002, 0.005]))
+def test_a_bad_line_costs_retries_and_never_a_wrong_result(port, seed, rate):
+    port.reset_input_buffer()
+    line = devices.FaultyPort(port, random.Random(seed), rate)
+    vectors = devices.vectors(devices.program(3), 12, seed % 1000)
+    client = FrameClient(SerialConnection(line, "bad line"), "bad line", devices.FAST)
+    client.connect()
+    for row in range(0, 12, 4):
+        rows = slice(row, row + 4)
+        outputs = client.infer(vectors.codes[rows]).outputs
+        assert np.array_equal(outputs, vectors.expected[rows])
+
+
+def test_damage_is_seen_and_counted(port):
+    """Guards the test above: the faulty line does damage, and retries repair it."""
+    port.reset_input_buffer()
+    line = devices.FaultyPort(port, random.Random(7), 0.01)
+    client = FrameClient(SerialConnection(line, "bad line"), "bad line", devices.FAST)
+    client.connect()
+    vectors = devices.vectors(devices.program(3), 40)
+    for row in range(40):
+        client.infer(vectors.codes[row : row + 1])
+    assert line.damaged > 5
+    assert client.retries > 0
+
+
+def test_a_line_that_is_never_right_is_given_up(port):
+    client = FrameClient(
+        SerialConnection(devices.FaultyPort(port, random.Random(1), 0.0), "line"),
+        "line",
+        deploy.Timing(reply_s=0.02, attempts=3),
+    )
+    client.connect()
+    client._connection = SerialConnection(devices.FaultyPort(port, random.Random(1), 1.0), "line")
+    with pytest.raises(MissingToolError, match="no intact answer in 3 attempts"):
+        client.identify()
+    time.sleep(0.1)
+    port.reset_input_buffer()
+
+
+def test_stale_and_foreign_replies_are_not_taken_for_the_answer(port):
+    """A late reply to an earlier request differs from the one at hand by its number alone."""
+    port.reset_input_buffer()
+    vectors = devices.vectors(devices.program(3), 6)
+    client = FrameClient(SerialConnection(port, "line"), "line", devices.FAST)
+    client.connect()
+    client.infer(vectors.codes[:1])
+    late = client._next(3, vectors.codes[1:2].astype(f"<i{client._hello.in_bytes}").tobytes())
+    for _ in range(3):
+        client._connection.send(deploy.frames.encode(late))
+    assert np.array_equal(client.infer(vectors.codes[2:6]).outputs, vectors.expected[2:6])
+
+
+def test_a_silent_device_is_reported_within_the_time_allowed():
+    master, slave = os.openpty()
+    try:
+        before = time.monotonic()
+        with pytest.raises(MissingToolError) as caught:
+            deploy.run(
+                devices.image(3, BOARD),
+                boards.load(BOARD),
+                devices.vectors(devices.program(3), 4),
+                port=os.ttyname(slave),
+                timing=deploy.Timing(hello_s=0.5),
+            )
+        assert time.monotonic() - before < 2.0
+        assert "nothing answers on /dev/" in str(caught.value)
+        assert "within 0.5 s" in str(caught.value)
+        assert "check that the board has power" in caught.value.fix
+        assert caught.value.exit_code is ExitCode.MISSING
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def test_a_chattering_stranger_is_no_device():
+    master, slave = os.openpty()
+    done = threading.Event()
+
+    def chatter():
+        while not done.is_set():
+            os.write(master, random.Random(1).randbytes(64))
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=chatter)
+    thread.start()
+    try:
+        with pytest.raises(MissingToolError, match="nothing answers"):
+            deploy.run(
+                devices.image(3, BOARD),
+                boards.load(BOARD),
+                devices.vectors(devices.program(3), 4),
+                port=os.ttyname(slave),
+                timing=deploy.Timing(hello_s=0.5),
+            )
+    finally:
+        done.set()
+        thread.join()
+        os.close(master)
+        os.close(slave)
+
+
+def test_a_device_with_another_program_is_refused_before_it_is_used():
+    loaded = boards.load(BOARD)
+    other, ours = devices.image(8, BOARD), devices.image(3, BOARD)
+    with emulator(loaded).start(other, loaded, counting=False) as running:
+        with pytest.raises(RefusedError) as caught:
+            deploy.run(ours, loaded, devices.vectors(devices.program(3), 4), port=running.address)
+    assert "the device runs another program" in str(caught.value)
+    assert other.program_digest[:16] in str(caught.value)
+    assert "write OUT/firmware/firmware.hex" in caught.value.fix
+    assert caught.value.exit_code is ExitCode.NO
+
+
+@pytest.mark.parametrize("board", ["virtual-m4", "mps2-an386", "microbit"])
+def test_a_crash_is_reported_with_its_place(board):
+    loaded = boards.load(board)
+    devices.need_emulator(loaded)
+    firmware = devices.crashing_image(loaded)
+    with pytest.raises(DeviceFaultError) as caught:
+        deploy.run(firmware, loaded, devices.vectors(devices.program(3), 4))
+    assert "crashed: exception 3 at pc 0x0000" in str(caught.value)
+    assert "firmware.map" in caught.value.fix
+
+
+@pytest.mark.parametrize("board", ["virtual-m4", "mps2-an386"])
+def test_a_killed_emulator_ends_in_an_error_and_leaves_nothing_behind(board):
+    codes = devices.vectors(devices.program(3), 4).codes
+    files, processes = _open_files(), _children()
+    with pytest.raises(MissingToolError, match="the emulator .* stopped: it ended with status -9"):
+        with devices.device(3, board) as device:
+            device.infer(codes)
+            (started,) = set(_children()) - set(processes)
+            os.kill(started, signal.SIGKILL)
+            for _ in range(100):
+                device.infer(codes)
+    assert _children() == processes
+    assert _open_files() == files
+
+
+def test_an_emulator_dies_with_a_killed_parent():
+    """Even where the parent had no chance to clean up."""
+    devices.need_emulator(boards.load(BOARD))
+    script = (
+        "import time\n"
+        "from support import devices\n"
+        f"with devices.device(3, {BOARD!r}):\n"
+        "    print(devices.__name__, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    path = os.pathsep.join(entry for entry in (str(Path(__file__).parents[1]), *sys.path) if entry)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    with parent:
+        assert parent.stdout.readline().strip() == b"support.devices"
+        (child,) = _children(parent.pid)
+        parent.kill()
+    end = time.monotonic() + 5
+    while Path(f"/proc/{child}").exists() and _state(child) != "Z" and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not Path(f"/proc/{child}").exists() or _state(child) == "Z"
+
+
+def test_a_port_that_cannot_be_opened_is_named():
+    with pytest.raises(MissingToolError) as caught:
+        deploy.run(
+            devices.image(3, BOARD),
+            boards.load(BOARD),
+            devices.vectors(devices.program(3), 4),
+            port="/dev/ttyNONE",
+        )
+    assert "the port /dev/ttyNONE cannot be opened" in str(caught.value)
+    assert "dialout" in caught.value.fix
+
+
+def test_a_board_without_emulator_asks_for_a_port():
+    name = "nucleo-f446re"
+    with pytest.raises(MissingToolError) as caught:
+        deploy.run(
+            devices.image(3, name),
+            boards.load(name),
+            devices.vectors(devices.program(3), 4),
+        )
+    assert "no ST NUCLEO-F446RE (STM32F446, Cortex-M4) is attached" in str(caught.value)
+    assert "--port" in caught.value.fix
+
+
+def test_a_socket_is_a_port_too():
+    """`--port socket://HOST:PORT`, with the board behind it."""
+    loaded = boards.load(BOARD)
+    vectors = devices.vectors(devices.program(3), 20)
+    with emulator(loaded).start(devices.image(3, BOARD), loaded, counting=False) as running:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            bridge = threading.Thread(target=_bridge, args=(server, running.address))
+            bridge.start()
+            address = f"socket://127.0.0.1:{server.getsockname()[1]}"
+            with reached(devices.image(3, BOARD), loaded, address, deploy.Timing()) as device:
+                assert np.array_equal(device.infer(vectors.codes).outputs, vectors.expected)
+            bridge.join()
+
+
+def _bridge(server, address):
+    client, _ = server.accept()
+    port = devices.open_port(address)
+    client.settimeout(0.002)
+    with client, port:
+        port.timeout = 0
+        while True:
+            try:
+                data = client.recv(4096)
+            except TimeoutError:
+                data = None
+            if data == b"":
+                return
+            if data:
+                port.write(data)
+            client.sendall(port.read(4096))
+
+
+def _children(parent=None):
+    pid = parent or os.getpid()
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(word) for task in tasks for word in (task / "children").read_text().split()]
+
+
+def _state(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+
+
+def _open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
