@@ -81,13 +81,23 @@ static inline int64_t qd_round_shift_64(int64_t acc, int16_t shift, uint8_t roun
     return (rounding == QD_ROUND_TRUNC && acc < 0 && dropped != 0u) ? below + 1 : below;
 }
 
-/* The code nearest to a rounded accumulator that lies in [lo, hi]. */
-static inline int32_t qd_clamp(int64_t rounded, const qd_requant *to)
+/* clip(value, INT32_MIN, INT32_MAX). A later clamp, or a multiple that is then clamped, comes out
+ * as it would have without: every clamp lies within these ends. */
+static inline int32_t qd_narrow(int64_t value)
+{
+    if (value < INT32_MIN) {
+        return INT32_MIN;
+    }
+    return value > INT32_MAX ? INT32_MAX : (int32_t)value;
+}
+
+/* clip(rounded, lo, hi). */
+static inline int32_t qd_clamp(int32_t rounded, const qd_requant *to)
 {
     if (rounded < to->lo) {
         return to->lo;
     }
-    return rounded > to->hi ? to->hi : (int32_t)rounded;
+    return rounded > to->hi ? to->hi : rounded;
 }
 
 /* clip(acc * 2^left, lo, hi), compared before anything is shifted so that nothing overflows.
@@ -95,9 +105,8 @@ static inline int32_t qd_clamp(int64_t rounded, const qd_requant *to)
  *
  * acc * 2^left > hi  exactly if  acc > floor(hi / 2^left), which is hi >> left;
  * acc <= floor(lo / 2^left) gives acc * 2^left <= lo.
- * For left >= 31 both floors are 0 or -1, as they are for 31, and only acc = 0 gets through.
- * What gets through fits 32 bits, shifted or not. */
-static inline int32_t qd_scale_up(int64_t acc, int left, const qd_requant *to)
+ * For left >= 31 both floors are 0 or -1, as they are for 31, and only acc = 0 gets through. */
+static inline int32_t qd_scale_up(int32_t acc, int left, const qd_requant *to)
 {
     const int by = left < 31 ? left : 31;
     if (acc <= (to->lo >> by)) {
@@ -106,10 +115,10 @@ static inline int32_t qd_scale_up(int64_t acc, int left, const qd_requant *to)
     if (acc > (to->hi >> by)) {
         return to->hi;
     }
-    return by == 31 ? 0 : (int32_t)acc * ((int32_t)1 << by); /* lo < acc * 2^by <= hi */
+    return by == 31 ? 0 : acc * ((int32_t)1 << by); /* lo < acc * 2^by <= hi */
 }
 
-/* clip(round(acc * 2^-shift), lo, hi) for each width of accumulator. */
+/* clip(round(acc * 2^-shift), lo, hi), for each width of accumulator. */
 static inline int32_t qd_requantize_32(int32_t acc, const qd_requant *to)
 {
     if (to->shift < 0) {
@@ -121,9 +130,9 @@ static inline int32_t qd_requantize_32(int32_t acc, const qd_requant *to)
 static inline int32_t qd_requantize_64(int64_t acc, const qd_requant *to)
 {
     if (to->shift < 0) {
-        return qd_scale_up(acc, -to->shift, to);
+        return qd_scale_up(qd_narrow(acc), -to->shift, to);
     }
-    return qd_clamp(qd_round_shift_64(acc, to->shift, to->rounding), to);
+    return qd_clamp(qd_narrow(qd_round_shift_64(acc, to->shift, to->rounding)), to);
 }
 
 #endif

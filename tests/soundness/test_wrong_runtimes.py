@@ -27,8 +27,13 @@ WRONG = {
     ),
     "the upper clamp is missing": (
         "runtime/qd_fixed.h",
-        "rounded > to->hi ? to->hi : (int32_t)rounded",
-        "(int32_t)rounded",
+        "rounded > to->hi ? to->hi : rounded",
+        "rounded",
+    ),
+    "a wide result is cut off": (
+        "runtime/qd_fixed.h",
+        "value > INT32_MAX ? INT32_MAX : (int32_t)value",
+        "(int32_t)value",
     ),
     "a shift to the left wraps": (
         "runtime/qd_fixed.h",
