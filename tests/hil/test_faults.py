@@ -169,15 +169,19 @@ def test_a_crash_is_reported_with_its_place(board):
 def test_a_killed_emulator_ends_in_an_error_and_leaves_nothing_behind(board):
     codes = devices.vectors(devices.program(3), 4).codes
     files, processes = _open_files(), _children()
-    with pytest.raises(MissingToolError, match="the emulator .* stopped: it ended with status -9"):
-        with devices.device(3, board) as device:
-            device.infer(codes)
-            (started,) = set(_children()) - set(processes)
-            os.kill(started, signal.SIGKILL)
-            for _ in range(100):
-                device.infer(codes)
+    with pytest.raises(MissingToolError, match=r"emulator \w+ stopped: it ended with status -9"):
+        _use_until_it_breaks(board, codes, processes)
     assert _children() == processes
     assert _open_files() == files
+
+
+def _use_until_it_breaks(board, codes, processes):
+    with devices.device(3, board) as device:
+        device.infer(codes)
+        (started,) = set(_children()) - set(processes)
+        os.kill(started, signal.SIGKILL)
+        for _ in range(100):
+            device.infer(codes)
 
 
 def test_an_emulator_dies_with_a_killed_parent():
@@ -234,14 +238,16 @@ def test_a_socket_is_a_port_too():
     """`--port socket://HOST:PORT`, with the board behind it."""
     loaded = boards.load(BOARD)
     vectors = devices.vectors(devices.program(3), 20)
-    with emulator(loaded).start(devices.image(3, BOARD), loaded, counting=False) as running:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            bridge = threading.Thread(target=_bridge, args=(server, running.address))
-            bridge.start()
-            address = f"socket://127.0.0.1:{server.getsockname()[1]}"
-            with reached(devices.image(3, BOARD), loaded, address, deploy.Timing()) as device:
-                assert np.array_equal(device.infer(vectors.codes).outputs, vectors.expected)
-            bridge.join()
+    with (
+        emulator(loaded).start(devices.image(3, BOARD), loaded, counting=False) as running,
+        socket.create_server(("127.0.0.1", 0)) as server,
+    ):
+        bridge = threading.Thread(target=_bridge, args=(server, running.address))
+        bridge.start()
+        address = f"socket://127.0.0.1:{server.getsockname()[1]}"
+        with reached(devices.image(3, BOARD), loaded, address, deploy.Timing()) as device:
+            assert np.array_equal(device.infer(vectors.codes).outputs, vectors.expected)
+        bridge.join()
 
 
 def _bridge(server, address):

@@ -198,7 +198,10 @@ def _pages(size: int) -> int:
 
 def main() -> None:
     """Read the facts, say where the UART is, run."""
-    machine = Machine(json.loads(sys.argv[1]), Path(sys.argv[2]).read_bytes())
+    facts = json.loads(sys.argv[1])
+    if facts["cpu"] not in MODELS:
+        sys.exit(f"the engine knows no {facts['cpu']}")
+    machine = Machine(facts, Path(sys.argv[2]).read_bytes())
     sys.stdout.write(f"{machine.uart.name}\n")
     sys.stdout.flush()
     machine.run()
