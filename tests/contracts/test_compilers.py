@@ -14,9 +14,9 @@ from support import devices
 CORES = sorted({boards.load(name).cpu for name in devices.ALL})
 PAIRS = [
     (name, cpu)
-    for name in MEMBERS
+    for name, compiler in crossbuild.known_compilers().items()
     for cpu in CORES
-    if crossbuild.known_compilers()[name].targets(cpu)
+    if compiler.targets(cpu)
 ]
 
 
