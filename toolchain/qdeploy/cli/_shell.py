@@ -22,41 +22,65 @@ BROKEN_PIPE = 141
 """128 + SIGPIPE, what a shell reports of a program whose reader went away."""
 
 
+class Interrupts:
+    """Ctrl-C and SIGTERM unwind the stack alike, so that nothing half-written or running stays.
+
+    The flag tells what an exception means that some library made of the interruption.
+    """
+
+    def __init__(self) -> None:
+        self.seen = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._raise)
+
+    def _raise(self, number: int, frame: FrameType | None) -> NoReturn:
+        del number, frame
+        self.seen = True
+        raise KeyboardInterrupt
+
+    def ignore(self) -> None:
+        """Nothing is left to be interrupted: keep the exit code."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return the exit code."""
     as_json = "--json" in arguments
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupts = Interrupts()
     try:
-        return _print(_call(arguments), as_json=as_json)
+        code = _print(_call(arguments, interrupts), as_json=as_json)
     except BrokenPipeError:
         _abandon_stdout()
-        return BROKEN_PIPE
+        code = BROKEN_PIPE
     except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
+        code = ExitCode.INTERRUPTED
+    interrupts.ignore()
+    return code
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    """Let SIGTERM unwind like Ctrl-C, so that nothing half-written or running stays behind."""
-    del number, frame
-    raise KeyboardInterrupt
-
-
-def _call(arguments: Sequence[str]) -> Answer | None:
+def _call(arguments: Sequence[str], interrupts: Interrupts) -> Answer | None:
     try:
         return _invoke(arguments)
     except click.UsageError as error:
         return _usage(error)
     except QdeployError as error:
         return _failure(error, error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        return _message("interrupted", ExitCode.INTERRUPTED)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):
         raise
-    except Exception as error:  # noqa: BLE001  the one place where a bug of ours becomes exit code 70
-        traceback.print_exc()
-        fix = "please report it with the lines above and, if you may, the model"
-        bug = QdeployError(f"this is a bug in qdeploy: {type(error).__name__}: {error}", fix=fix)
-        return _failure(bug, ExitCode.BUG)
+    except BaseException as error:  # noqa: BLE001  the one place where a bug becomes exit code 70
+        if interrupts.seen or isinstance(error, KeyboardInterrupt | click.Abort):
+            return _failure(QdeployError("interrupted"), ExitCode.INTERRUPTED)
+        return _bug(error)
+
+
+def _bug(error: BaseException) -> Answer:
+    traceback.print_exception(error)
+    told = QdeployError(
+        f"this is a bug in qdeploy: {type(error).__name__}: {error}",
+        fix="please report it with the lines above and, if you may, the model",
+    )
+    return _failure(told, ExitCode.BUG)
 
 
 def _invoke(arguments: Sequence[str]) -> Answer | None:
@@ -78,19 +102,15 @@ def _failure(error: QdeployError, code: ExitCode) -> Answer:
     return Answer({"error": data}, "", code)
 
 
-def _message(what: str, code: ExitCode) -> Answer:
-    return _failure(QdeployError(what), code)
-
-
 def _print(answer: Answer | None, *, as_json: bool) -> int:
     if answer is None:
         sys.stdout.flush()
-        return ExitCode.YES
+        return int(ExitCode.YES)
     text = json.dumps(answer.data, indent=2, sort_keys=True) if as_json else answer.text
     if text:
         print(text)
     sys.stdout.flush()
-    return answer.code
+    return int(answer.code)
 
 
 def _abandon_stdout() -> None:

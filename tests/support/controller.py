@@ -1,0 +1,55 @@
+"""A small controller as an ONNX file, and `qdeploy` as a process: what command-line tests need."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+
+def write_controller(path: Path, scale: float = 1.0) -> Path:
+    """Write a 2-4-1 ReLU network with easy parameters."""
+    rng = np.random.default_rng(7)
+    shapes = {"w1": (4, 2), "c1": (4,), "w2": (1, 4), "c2": (1,)}
+    arrays = {n: (scale * rng.normal(size=s)).astype(np.float32) for n, s in shapes.items()}
+    nodes = [
+        helper.make_node("Gemm", ["x", "w1", "c1"], ["y1"], "hidden", transB=1),
+        helper.make_node("Relu", ["y1"], ["a1"], "relu"),
+        helper.make_node("Gemm", ["a1", "w2", "c2"], ["y"], "out", transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "controller",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 1])],
+        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """Return the command line of a fresh qdeploy process."""
+    return [sys.executable, "-m", "qdeploy", *map(str, arguments)]
+
+
+def run(*arguments: str | Path, cwd: Path | None = None, **environment: str):
+    """Run qdeploy in a process of its own."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def answer(process):
+    """Return the one JSON object on stdout."""
+    return json.loads(process.stdout)
