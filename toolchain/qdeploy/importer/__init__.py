@@ -9,7 +9,7 @@ from pathlib import Path
 from qdeploy.importer.emit import network
 from qdeploy.importer.modelfile import read
 from qdeploy.importer.regions import read_regions
-from qdeploy.importer.trace import trace
+from qdeploy.importer.tracing import trace
 from qdeploy.ir import Network
 
 

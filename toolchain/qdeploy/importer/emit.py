@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from qdeploy.diagnostics import InputError
-from qdeploy.importer.modelfile import ModelFile, readable
+from qdeploy.importer.modelfile import ModelFile
+from qdeploy.importer.names import readable
 from qdeploy.importer.shapes import MAX_ELEMENTS
-from qdeploy.importer.trace import MAX_NUMBER_BITS, Traced, longest_number
+from qdeploy.importer.tracing import MAX_NUMBER_BITS, Traced, longest_number
 from qdeploy.importer.values import DenseDraft, Draft, Signal, Step, settle
 from qdeploy.ir import FractionArray, ModelSource, Network, Node, Tensor, exact
 

@@ -6,6 +6,7 @@ from typing import Any
 import onnx
 
 from qdeploy.diagnostics import InputError
+from qdeploy.importer.names import readable, text
 from qdeploy.importer.tensors import StoredTensor, stored_bytes
 
 MAX_EXTERNAL_BYTES = 1 << 26
@@ -26,7 +27,7 @@ def load(proto: Any, model: Path, budget: int) -> bytes:  # noqa: ANN401  a prot
             f"the external tensors need more than {MAX_EXTERNAL_BYTES} bytes",
             "a network of that size does not fit a microcontroller",
         )
-    entries = {entry.key: entry.value for entry in proto.external_data}
+    entries = {text(entry.key): text(entry.value) for entry in proto.external_data}
     source = _inside(tensor, model, entries.get("location", ""))
     if _number(tensor, entries, "length", length) != length:
         raise _damaged(tensor, f"its length is {entries['length']}, its shape asks for {length}")
@@ -41,13 +42,13 @@ def _inside(tensor: StoredTensor, model: Path, location: str) -> Path:
     candidate = (folder / location).resolve()
     if not candidate.is_relative_to(folder):
         raise tensor.refusal(
-            f"the data of tensor {tensor.proto.name!r} would be read from {location!r}, "
+            f"the data of tensor {tensor.name!r} would be read from {readable(location)!r}, "
             "outside the model's folder",
             "put the data file beside the model",
         )
     if not candidate.is_file():
         raise tensor.refusal(
-            f"the data file {location!r} of tensor {tensor.proto.name!r} is missing",
+            f"the data file {readable(location)!r} of tensor {tensor.name!r} is missing",
             "put the data file beside the model",
         )
     return candidate
@@ -76,6 +77,6 @@ def _read(tensor: StoredTensor, source: Path, offset: int, length: int) -> bytes
 
 def _damaged(tensor: StoredTensor, why: str) -> InputError:
     return tensor.refusal(
-        f"the external data of tensor {tensor.proto.name!r} is damaged: {why}",
+        f"the external data of tensor {tensor.name!r} is damaged: {why}",
         "export the model anew, or store the tensors inside the model file",
     )

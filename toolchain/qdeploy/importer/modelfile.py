@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from qdeploy.diagnostics import InputError, Where
 from qdeploy.importer import external
+from qdeploy.importer.names import readable, text
 from qdeploy.importer.operation import Attribute, Unreadable
 from qdeploy.importer.tensors import StoredTensor, decode
 
@@ -19,7 +20,6 @@ MAX_FILE_BYTES = 24 << 20
 MAX_NODES = 10_000
 OLDEST_OPSET = 8
 MAX_OUTPUTS = 16
-_LONGEST_NAME = 200
 
 Extent = int | str
 """One axis of a declared shape: a number, or the name of an open one (possibly empty)."""
@@ -127,17 +127,17 @@ def _model(proto: Any, data: bytes, path: Path) -> ModelFile:  # noqa: ANN401  a
     graph = proto.graph
     _check_size(graph, path)
     _refuse_sparse(graph, path)
-    functions = {_operator(f.domain, f.name) for f in proto.functions}
+    functions = {_operator(text(f.domain), text(f.name)) for f in proto.functions}
     nodes = tuple(_node(n, i, functions) for i, n in enumerate(graph.node))
     parameters, outside = _parameters(graph, path)
     inputs = tuple(_input(v) for v in graph.input if v.name not in parameters)
     model = ModelFile(
         path=path,
         sha256=hashlib.sha256(data + outside).hexdigest(),
-        producer=readable(f"{proto.producer_name} {proto.producer_version}".strip()),
+        producer=readable(f"{text(proto.producer_name)} {text(proto.producer_version)}".strip()),
         opset=_opset(proto, path),
         inputs=inputs,
-        outputs=tuple(v.name for v in graph.output),
+        outputs=tuple(text(v.name) for v in graph.output),
         nodes=nodes,
         parameters=parameters,
     )
@@ -166,34 +166,29 @@ def _refuse_sparse(graph: Any, path: Path) -> None:  # noqa: ANN401  a protobuf 
         )
 
 
-def readable(text: str) -> str:
-    """Return `text` as it may be shown: printable, not longer than a line or two."""
-    return "".join(c if c.isprintable() else "?" for c in text[:_LONGEST_NAME])
-
-
 def _operator(domain: str, name: str) -> str:
     return name if domain in ("", "ai.onnx") else f"{domain}::{name}"
 
 
 def _node(proto: Any, index: int, functions: set[str]) -> GraphNode:  # noqa: ANN401  a protobuf message
-    operator = _operator(proto.domain, proto.op_type)
+    operator = _operator(text(proto.domain), text(proto.op_type))
     # A function of the model may carry a standard operator's name and mean something else.
     if operator in functions:
         operator = f"function::{operator}"
-    outputs = tuple(proto.output)
-    name = proto.name or (outputs[0] if outputs else "") or f"number {index}"
-    return GraphNode(readable(name), readable(operator), tuple(proto.input), outputs, proto)
+    inputs, outputs = tuple(map(text, proto.input)), tuple(map(text, proto.output))
+    name = text(proto.name) or (outputs[0] if outputs else "") or f"number {index}"
+    return GraphNode(readable(name), readable(operator), inputs, outputs, proto)
 
 
 def _input(proto: Any) -> GraphInput:  # noqa: ANN401  a protobuf message
     tensor = proto.type.tensor_type
     if not tensor.HasField("shape"):
-        return GraphInput(proto.name, tensor.elem_type, None)
+        return GraphInput(text(proto.name), tensor.elem_type, None)
     extents = tuple(
         d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else readable(d.dim_param)
         for d in tensor.shape.dim
     )
-    return GraphInput(proto.name, tensor.elem_type, extents)
+    return GraphInput(text(proto.name), tensor.elem_type, extents)
 
 
 def _parameters(graph: Any, path: Path) -> tuple[dict[str, StoredTensor], bytes]:  # noqa: ANN401  a protobuf message
@@ -207,9 +202,10 @@ def _parameters(graph: Any, path: Path) -> tuple[dict[str, StoredTensor], bytes]
             data = external.load(proto, path, budget)
             budget -= len(data)
             outside.append(data)
-        if proto.name in parameters:
-            raise _twice(proto.name, path)
-        parameters[proto.name] = StoredTensor(proto, path.name, data)
+        name = text(proto.name)
+        if name in parameters:
+            raise _twice(name, path)
+        parameters[name] = StoredTensor(proto, path.name, data)
     return parameters, b"".join(outside)
 
 
@@ -252,13 +248,14 @@ def attributes(model: ModelFile, node: GraphNode) -> Mapping[str, Attribute]:
     """Return the attributes of `node` as plain values."""
     found: dict[str, Attribute] = {}
     for proto in node.proto.attribute:
-        if proto.name in found or proto.ref_attr_name:
+        name = readable(proto.name)
+        if name in found or proto.ref_attr_name:
             raise model.refusal(
-                f"attribute {readable(proto.name)!r} is given twice or by reference",
+                f"attribute {name!r} is given twice or by reference",
                 "check the model with onnx.checker and export it anew",
                 f"node {node.name!r} ({node.operator})",
             )
-        found[proto.name] = _attribute(proto, model.file, node)
+        found[name] = _attribute(proto, model.file, node)
     return MappingProxyType(found)
 
 

@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from qdeploy.diagnostics import InputError, Where
+from qdeploy.importer.names import readable
 from qdeploy.importer.shapes import MAX_ELEMENTS
 from qdeploy.importer.values import Constant, Kind
 
@@ -57,9 +58,14 @@ class StoredTensor:
     file: str
     outside: bytes | None = None
 
+    @property
+    def name(self) -> str:
+        """Its name, fit to be shown."""
+        return readable(self.proto.name)
+
     def refusal(self, what: str, fix: str) -> InputError:
         """Return the error that says `what` about this tensor."""
-        where = Where(self.file, f"tensor {self.proto.name!r}")
+        where = Where(self.file, f"tensor {self.name!r}")
         return InputError(what, where=where, fix=fix)
 
 
@@ -94,8 +100,7 @@ def _storage(tensor: StoredTensor) -> _Storage:
     storage = _STORAGE.get(tensor.proto.data_type)
     if storage is None:
         raise tensor.refusal(
-            f"tensor {tensor.proto.name!r} has elements of type "
-            f"{type_name(tensor.proto.data_type)}",
+            f"tensor {tensor.name!r} has elements of type {type_name(tensor.proto.data_type)}",
             "export the parameters as float32",
         )
     return storage
@@ -105,7 +110,7 @@ def _count(tensor: StoredTensor) -> int:
     dims = tuple(tensor.proto.dims)
     if len(dims) > _MAX_STORED_RANK or any(d < 0 for d in dims) or prod(dims) > MAX_ELEMENTS:
         raise tensor.refusal(
-            f"tensor {tensor.proto.name!r} has {len(dims)} axes and "
+            f"tensor {tensor.name!r} has {len(dims)} axes and "
             f"{prod(dims) if len(dims) <= _MAX_STORED_RANK else 'too many'} elements",
             f"at most {_MAX_STORED_RANK} axes and {MAX_ELEMENTS} elements are possible",
         )
@@ -128,7 +133,7 @@ def _raw(tensor: StoredTensor) -> bytes | None:
         return tensor.outside
     if tensor.proto.data_location == _Proto.EXTERNAL:
         raise tensor.refusal(
-            f"tensor {tensor.proto.name!r} lies in another file", "store it as an initializer"
+            f"tensor {tensor.name!r} lies in another file", "store it as an initializer"
         )
     return bytes(tensor.proto.raw_data) if tensor.proto.HasField("raw_data") else None
 
@@ -136,7 +141,7 @@ def _raw(tensor: StoredTensor) -> bytes | None:
 def _check_amount(tensor: StoredTensor, found: int, expected: int, unit: str) -> None:
     if found != expected or tensor.proto.HasField("segment"):
         raise tensor.refusal(
-            f"tensor {tensor.proto.name!r} holds {found} {unit}, its shape asks for {expected}",
+            f"tensor {tensor.name!r} holds {found} {unit}, its shape asks for {expected}",
             "the file is damaged: export the model anew",
         )
 
@@ -150,7 +155,7 @@ def _from_numbers(tensor: StoredTensor, storage: _Storage, stored: Any) -> NDArr
     narrow = wide.astype("<u2" if by_bits else storage.dtype)
     if not np.array_equal(narrow.astype(wide.dtype), wide):
         raise tensor.refusal(
-            f"tensor {tensor.proto.name!r} holds a number outside its type",
+            f"tensor {tensor.name!r} holds a number outside its type",
             "the file is damaged: export the model anew",
         )
     return narrow.view(storage.dtype)

@@ -15,8 +15,8 @@ from qdeploy.importer.modelfile import (
     GraphNode,
     ModelFile,
     attributes,
-    readable,
 )
+from qdeploy.importer.names import readable
 from qdeploy.importer.operation import MAX_RANK, MAX_VECTOR, Operation
 from qdeploy.importer.operators import translations
 from qdeploy.importer.operators.tails import follow
@@ -24,7 +24,7 @@ from qdeploy.importer.tensors import INTEGER_TYPES, REAL_TYPES, decode, type_nam
 from qdeploy.importer.values import Constant, Signal, Step, Tail, Value
 from qdeploy.ir import FractionArray
 
-MAX_WORK = 1 << 22
+MAX_WORK = 1 << 20
 """Elements computed while folding, all nodes together."""
 MAX_NUMBER_BITS = 4096
 """Longest numerator or denominator of a folded constant."""
@@ -170,16 +170,20 @@ def _translate(model: ModelFile, node: GraphNode, values: dict[str, Value]) -> V
     op = replace(bare, attributes=attributes(model, node))
     for name in sorted(set(op.attributes) - translation.attributes):
         raise op.refusal(
-            f"attribute {readable(name)!r} of operator {shown!r} is not supported",
+            f"attribute {name!r} of operator {shown!r} is not supported",
             f"export without it; supported are {_listed(translation.attributes)}",
         )
     fewest, most = translation.operands
     if not fewest <= len(operands) <= most:
         raise op.refusal(
-            f"operator {shown!r} has {len(operands)} inputs instead of {fewest} to {most}",
+            f"operator {shown!r} has {len(operands)} inputs instead of {_span(fewest, most)}",
             "check the model with onnx.checker and export it anew",
         )
     return translation.apply(op)
+
+
+def _span(fewest: int, most: int) -> str:
+    return str(fewest) if fewest == most else f"{fewest} to {most}"
 
 
 def _listed(names: Iterable[str]) -> str:

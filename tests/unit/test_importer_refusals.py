@@ -1,0 +1,375 @@
+"""What cannot be deployed ends in one error: what, at which node, and what would help."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from qdeploy import importer
+from qdeploy.diagnostics import ExitCode, InputError
+from qdeploy.importer.operators import translations
+from support.onnx_models import Graph, node
+
+W = np.array([[1, 2, 3], [0, -1, 0.5]], dtype=np.float32)
+PARAMETERS = {
+    "W": W,
+    "WT": W.T.copy(),
+    "b": np.array([1, 2], "f4"),
+    "zero": np.array([1, 0, 2], "f4"),
+    "many": np.ones((4, 3), "f4"),
+    "shape5": np.array([5, 1]),
+    "axes9": np.array([9]),
+    "ints": np.array([1, 2, 3]),
+    "true": np.array(True),
+    "ratio": np.array(0.5, "f4"),
+    "stack": np.ones((2, 3, 2), "f4"),
+}
+
+
+def refused(graph, tmp_path):
+    """Return the three lines of the error that reading the graph ends in."""
+    path = graph.save(tmp_path)
+    with pytest.raises(InputError) as caught:
+        importer.run(path)
+    assert caught.value.exit_code is ExitCode.BAD_INPUT
+    assert str(tmp_path) not in str(caught.value)
+    assert caught.value.fix
+    return caught.value
+
+
+OPERATORS = {
+    "unknown": (
+        [node("LeakyRelu", "x", "y", "act_3", alpha=0.1)],
+        "operator 'LeakyRelu' is not supported",
+        "model.onnx: node 'act_3' (LeakyRelu)",
+        "Relu",
+    ),
+    "other domain": (
+        [node("FusedMatMul", "x WT", "y", "f", domain="com.microsoft")],
+        "operator 'com.microsoft::FusedMatMul' is not supported",
+        "model.onnx: node 'f' (FusedMatMul)",
+        "export with one of",
+    ),
+    "sigmoid inside": (
+        [node("Sigmoid", "x", "s", "sig"), node("MatMul", "s WT", "y", "out")],
+        "operator 'Sigmoid' is supported only at the end of a network, "
+        "and operator 'MatMul' uses what it computes",
+        "model.onnx: node 'out' (MatMul)",
+        "end the network before node 'sig'",
+    ),
+    "scaled sigmoid": (
+        [node("Sigmoid", "x", "s", "sig"), node("Mul", "s zero", "y", "out")],
+        "operator 'Sigmoid' is supported only at the end of a network, "
+        "and operator 'Mul' uses what it computes",
+        "model.onnx: node 'out' (Mul)",
+        "end the network",
+    ),
+    "tail joined with the network": (
+        [node("Softmax", "x", "s"), node("Concat", "s x", "y", "both", axis=1)],
+        "operator 'Concat' joins the end of the network with another part of it",
+        "model.onnx: node 'both' (Concat)",
+        "one tensor",
+    ),
+    "residual": (
+        [node("Relu", "x", "r"), node("Add", "x r", "y", "skip")],
+        "both inputs of operator 'Add' depend on the network's input",
+        "model.onnx: node 'skip' (Add)",
+        "residual",
+    ),
+    "matrix from the input": (
+        [node("Transpose", "x", "t", perm=[1, 0]), node("MatMul", "x t", "y", "mm")],
+        "both inputs of operator 'MatMul' depend on the network's input",
+        "node 'mm'",
+        "initializer",
+    ),
+    "constant divided by the signal": (
+        [node("Div", "zero x", "y", "inv")],
+        "operator 'Div' divides a constant by a value that depends on the network's input",
+        "node 'inv' (Div)",
+        "division by a constant",
+    ),
+    "division by zero": (
+        [node("Div", "x zero", "y", "norm")],
+        "the divisor 'zero' contains a zero",
+        "node 'norm' (Div)",
+        "correct the constant",
+    ),
+    "constant that enlarges": (
+        [node("Add", "x many", "y", "grow")],
+        "the constant 'many' of shape [4, 3] enlarges a tensor of shape [1, 3] to [4, 3]",
+        "node 'grow' (Add)",
+        "batch size 1",
+    ),
+    "shapes that do not broadcast": (
+        [node("Add", "x b", "y", "plus")],
+        "shapes [1, 3] and [2] of operator 'Add' do not broadcast",
+        "node 'plus' (Add)",
+        "onnx.checker",
+    ),
+    "shapes that do not multiply": (
+        [node("MatMul", "x W", "y", "mm")],
+        "shapes [1, 3] and [2, 3] of operator 'MatMul' do not match",
+        "node 'mm' (MatMul)",
+        "onnx.checker",
+    ),
+    "a stack of matrices": (
+        [node("MatMul", "x stack", "y", "mm")],
+        "'stack' of shape [2, 3, 2] is a stack of matrices",
+        "node 'mm' (MatMul)",
+        "one matrix",
+    ),
+    "unknown attribute": (
+        [node("Gemm", "x W", "y", "g", transB=1, activation="relu")],
+        "attribute 'activation' of operator 'Gemm' is not supported",
+        "node 'g' (Gemm)",
+        "alpha, beta, transA, transB",
+    ),
+    "attribute of the wrong kind": (
+        [node("Gemm", "x W", "y", "g", transB=1, alpha=2)],
+        "attribute 'alpha' of operator 'Gemm' is not a finite floating-point number",
+        "node 'g' (Gemm)",
+        "exporter",
+    ),
+    "infinite attribute": (
+        [node("Gemm", "x W", "y", "g", transB=1, alpha=float("inf"))],
+        "attribute 'alpha' of operator 'Gemm' is not a finite floating-point number",
+        "node 'g' (Gemm)",
+        "exporter",
+    ),
+    "flag that is none": (
+        [node("Gemm", "x W", "y", "g", transB=2)],
+        "attribute 'transB' of operator 'Gemm' is not 0 or 1",
+        "node 'g' (Gemm)",
+        "exporter",
+    ),
+    "missing attribute": (
+        [node("Cast", "x", "c", "cast"), node("MatMul", "c WT", "y")],
+        "attribute 'to' of operator 'Cast' is missing; it must be an integer",
+        "node 'cast' (Cast)",
+        "exporter",
+    ),
+    "cast that rounds": (
+        [node("Cast", "x", "c", "cast", to=TensorProto.FLOAT16), node("MatMul", "c WT", "y")],
+        "attribute 'to' of operator 'Cast' is FLOAT16",
+        "node 'cast' (Cast)",
+        "FLOAT or DOUBLE",
+    ),
+    "dropout in training": (
+        [node("Dropout", "x ratio true", "y", "drop")],
+        "input 'training_mode' of operator 'Dropout' is not false",
+        "node 'drop' (Dropout)",
+        "model.eval()",
+    ),
+    "reshape to another size": (
+        [node("Reshape", "x shape5", "y", "view")],
+        "operator 'Reshape' turns shape [1, 3] into [5, 1]",
+        "node 'view' (Reshape)",
+        "batch size 1",
+    ),
+    "axis out of range": (
+        [node("Unsqueeze", "x axes9", "y", "un")],
+        "axis 9 of operator 'Unsqueeze' is outside a tensor with 3 axes",
+        "node 'un' (Unsqueeze)",
+        "export",
+    ),
+    "integer parameters": (
+        [node("Add", "x ints", "y", "plus")],
+        "the constant of operator 'Add', 'ints', is integer",
+        "node 'plus' (Add)",
+        "float32",
+    ),
+    "too few inputs": (
+        [node("MatMul", "x", "y", "mm")],
+        "operator 'MatMul' has 1 inputs instead of 2",
+        "node 'mm' (MatMul)",
+        "onnx.checker",
+    ),
+    "omitted input": (
+        [node("Add", "x -", "y", "plus")],
+        "operator 'Add' lacks its input number 1",
+        "node 'plus' (Add)",
+        "export",
+    ),
+    "unknown tensor": (
+        [node("Add", "x nowhere", "y", "plus")],
+        "'nowhere' is never made",
+        "node 'plus' (Add)",
+        "onnx.checker",
+    ),
+    "second output": (
+        [node("Dropout", "x", "d mask"), node("Add", "d mask", "y", "plus")],
+        "'mask' is a further output of its node",
+        "node 'plus' (Add)",
+        "first output",
+    ),
+    "circle": (
+        [node("Relu", "b2", "a2", "one"), node("Relu", "a2", "b2", "two"), node("Relu", "b2", "y")],
+        "the graph runs in a circle through node",
+        "model.onnx",
+        "onnx.checker",
+    ),
+    "constant output": (
+        [node("Relu", "b", "y", "r")],
+        "the output 'y' does not depend on the input",
+        "model.onnx",
+        "output",
+    ),
+    "no layer": (
+        [node("Identity", "x", "y")],
+        "the output is the input",
+        "model.onnx",
+        "dense layer",
+    ),
+    "control flow": (
+        [node("Loop", "x", "y", "again")],
+        "operator 'Loop' is not supported",
+        "node 'again' (Loop)",
+        "without control flow",
+    ),
+    "axes in the wrong place": (
+        [node("Squeeze", "x", "y", "sq", axes=[0])],
+        "operator 'Squeeze' has an attribute 'axes', which opset 13 does not know",
+        "node 'sq' (Squeeze)",
+        "export",
+    ),
+    "squeeze of a long axis": (
+        [node("Squeeze", "x axis1", "y", "sq")],
+        "operator 'Squeeze' drops an axis of shape [1, 3] that is not 1",
+        "node 'sq' (Squeeze)",
+        "batch size 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OPERATORS)
+def test_graphs_that_cannot_be_deployed_are_refused_by_name(case, tmp_path):
+    nodes, what, where, fix = OPERATORS[case]
+    parameters = {**PARAMETERS, "axis1": np.array([1])}
+    error = refused(Graph(nodes, parameters=parameters), tmp_path)
+    assert what in error.what
+    assert where in str(error.where)
+    assert fix in error.fix
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_parameters_that_are_no_numbers_are_refused_by_name(value, tmp_path):
+    bad = W.T.copy()
+    bad[2, 1] = value
+    graph = Graph([node("MatMul", "x fc.weight", "y")], parameters={"fc.weight": bad})
+    error = refused(graph, tmp_path)
+    assert error.what == f"parameter 'fc.weight' contains {value} at index [2, 1]"
+    assert str(error.where) == "model.onnx: tensor 'fc.weight'"
+
+
+def test_nan_in_a_constant_node_is_refused_by_name(tmp_path):
+    nodes = [node("Constant", "", "k", value_floats=[1.0, float("nan"), 2.0])]
+    error = refused(Graph([*nodes, node("Add", "x k", "y")]), tmp_path)
+    assert error.what == "the constant 'k' contains NaN or infinity"
+
+
+@pytest.mark.parametrize(
+    ("shape", "what"),
+    [
+        ((1, "T", 3), "axis 1 of the input has no fixed extent ('T')"),
+        ((1, None), "axis 1 of the input has no fixed extent"),
+        (("N",), "axis 0 of the input has no fixed extent ('N')"),
+        ((), "the input has 0 axes and 1 elements"),
+        ((1, 70_000), "the input has 2 axes and 70000 elements"),
+        ((4, 3), "operator 'MatMul' works on 4 vectors at once: its input has the shape [4, 3]"),
+        ((1, 2, 3), "operator 'MatMul' works on 2 vectors at once"),
+    ],
+)
+def test_inputs_of_other_shapes_are_refused(shape, what, tmp_path):
+    graph = Graph([node("MatMul", "x WT", "y")], shape=shape, parameters=PARAMETERS)
+    assert refused(graph, tmp_path).what.startswith(what)
+
+
+def test_integer_inputs_need_a_cast(tmp_path):
+    graph = Graph([node("Relu", "x", "y", "r")], input_type=TensorProto.INT64)
+    assert refused(graph, tmp_path).what == "operator 'Relu' works on integers"
+
+
+def test_inputs_of_other_types_are_refused(tmp_path):
+    graph = Graph([node("Relu", "x", "y")], input_type=TensorProto.STRING)
+    assert refused(graph, tmp_path).what == "the input has elements of type STRING"
+
+
+def test_several_inputs_are_refused_by_name(tmp_path):
+    model = Graph([node("Add", "x x2", "y")]).proto()
+    model.graph.input.append(helper.make_tensor_value_info("x2", TensorProto.FLOAT, [1, 3]))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match="the network has 2 inputs: 'x', 'x2'"):
+        importer.run(path)
+
+
+def test_outputs_from_different_tensors_are_refused_by_name(tmp_path):
+    nodes = [node("Relu", "x", "a"), node("MatMul", "a WT", "y")]
+    error = refused(Graph(nodes, outputs=("a", "y"), parameters=PARAMETERS), tmp_path)
+    assert error.what == "the outputs 'a', 'y' come from different tensors"
+
+
+@pytest.mark.parametrize("opset", [7, 999])
+def test_opsets_out_of_range_are_refused(opset, tmp_path):
+    model = Graph([node("Relu", "x", "y")]).proto()
+    model.opset_import[0].version = opset
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match=f"the model uses opset {opset}") as caught:
+        importer.run(path)
+    assert "export with an opset from 8 to" in caught.value.fix
+
+
+def test_a_function_of_the_model_is_not_taken_for_the_standard_operator(tmp_path):
+    """A local function may be called Relu and compute something else."""
+    model = Graph([node("Relu", "x", "y", "r")]).proto()
+    model.functions.append(
+        helper.make_function(
+            "", "Relu", ["a"], ["b"], [node("Neg", "a", "b")], [helper.make_opsetid("", 13)]
+        )
+    )
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match="operator 'function::Relu' is not supported") as caught:
+        importer.run(path)
+    assert "inline_local_functions" in caught.value.fix
+
+
+def test_sparse_parameters_are_refused_by_name(tmp_path):
+    model = Graph([node("MatMul", "x k", "y")]).proto()
+    values = helper.make_tensor("k", TensorProto.FLOAT, [1], [2.0])
+    indices = helper.make_tensor("k_at", TensorProto.INT64, [1], [0])
+    sparse = helper.make_sparse_tensor(values, indices, [3, 1])
+    model.graph.sparse_initializer.append(sparse)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match="parameter 'k' is stored as a sparse tensor"):
+        importer.run(path)
+
+
+@pytest.mark.parametrize("twice", ["node", "initializer", "input"])
+def test_a_name_that_stands_for_two_tensors_is_refused(twice, tmp_path):
+    nodes = [node("Relu", "x", "a"), node("Relu", "a", "y")]
+    model = Graph(nodes, parameters={"k": W}).proto()
+    if twice == "node":
+        model.graph.node.append(node("Neg", "x", "a"))
+    elif twice == "initializer":
+        model.graph.initializer.append(model.graph.initializer[0])
+    else:
+        model.graph.node.append(node("Neg", "a", "x"))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match="stands for two tensors"):
+        importer.run(path)
+
+
+def test_opset_8_takes_no_axes_as_input(tmp_path):
+    graph = Graph([node("Squeeze", "x axes", "y")], parameters={"axes": np.array([0])}, opset=8)
+    assert "has an input 'axes', which opset 8 does not know" in refused(graph, tmp_path).what
+
+
+def test_every_operator_that_is_read_exists_in_onnx():
+    for name, translation in translations().items():
+        domain, _, bare = name.rpartition("::")
+        schema = onnx.defs.get_schema(bare, domain)
+        known = set(schema.attributes) | {"axes", "ratio"}
+        assert translation.attributes <= known, name
