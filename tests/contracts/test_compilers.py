@@ -64,10 +64,9 @@ def test_a_program_that_does_not_fit_is_told_by_how_much(name, region, kind):
     memory = replace(getattr(board.hardware, region), bytes=2048)
     small = replace(board, hardware=replace(board.hardware, stack_bytes=1024, **{region: memory}))
     with pytest.raises(InputError) as caught:
-        devices.build(devices.program(8), small, name)
-    found = re.search(
-        rf"needs at least (\d+) bytes of {kind}, and there are 2048", str(caught.value)
-    )
+        devices.build(devices.program("wide"), small, name)
+    wanted = rf"needs at least (\d+) bytes of {kind}, and there are 2048"
+    found = re.search(wanted, str(caught.value))
     assert found
     assert 2048 < int(found[1]) < 262144
     assert "--bits 8" in caught.value.fix

@@ -145,9 +145,12 @@ def test_a_chattering_stranger_is_no_device():
 def test_a_device_with_another_program_is_refused_before_it_is_used():
     loaded = boards.load(BOARD)
     other, ours = devices.image(8, BOARD), devices.image(3, BOARD)
-    with emulator(loaded).start(other, loaded, counting=False) as running:
-        with pytest.raises(RefusedError) as caught:
-            deploy.run(ours, loaded, devices.vectors(devices.program(3), 4), port=running.address)
+    vectors = devices.vectors(devices.program(3), 4)
+    with (
+        emulator(loaded).start(other, loaded, counting=False) as running,
+        pytest.raises(RefusedError) as caught,
+    ):
+        deploy.run(ours, loaded, vectors, port=running.address)
     assert "the device runs another program" in str(caught.value)
     assert other.program_digest[:16] in str(caught.value)
     assert "write OUT/firmware/firmware.hex" in caught.value.fix
