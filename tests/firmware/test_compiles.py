@@ -1,5 +1,7 @@
 """A generated library compiles as it is: strictly, everywhere, and only where it belongs."""
 
+import platform
+
 import pytest
 from qdeploy import generate
 from support import batch, compilers
@@ -7,7 +9,7 @@ from support.programs import random_program
 from support.tools import require_tool
 
 LEVELS = ("-O0", "-O1", "-O2", "-O3", "-Os")
-ZIG_HOST = ["--target=x86_64-linux-gnu", *compilers.STRICT]
+ZIG_HOST = [f"--target={platform.machine()}-linux-gnu", *compilers.STRICT]
 
 
 @pytest.fixture(scope="module")
