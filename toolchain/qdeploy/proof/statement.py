@@ -1,8 +1,8 @@
 """The certificate as a file: an in-toto Statement whose predicate is the claim and its proof.
 
 Canonical JSON (sorted keys, ASCII, a final newline). Reading is strict: what was read is
-written again, and any difference, such as an unknown field, is refused. Corners of regions are hexadecimal
-doubles and bounds are decimal strings, so that nothing is rounded by a JSON reader. A seal of
+written again, and any difference, such as an unknown field, is refused. Corners of regions are
+hexadecimal doubles and bounds are decimal strings, so that no JSON reader rounds them. A seal of
 digests names the part that somebody changed; it convinces nobody of anything: the kernel does.
 """
 

@@ -1,0 +1,383 @@
+"""A certificate that somebody changed is refused, and the refusal names the part.
+
+Every mutation is tried twice: as it is, when the seal names the changed part, and with the seal
+made again by somebody who knows how, when only the exact check stands before a wrong yes.
+"""
+
+import copy
+import dataclasses
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from qdeploy import certify, proof, quantize
+from qdeploy.certify import CertifyRequest
+from qdeploy.diagnostics import RefusedError
+from qdeploy.fixedpoint import QFormat, Rounding
+from qdeploy.ir import Activations, Box, FixedNetwork, Network, QuantizeRequest, program_digest
+from qdeploy.ir.codec import decode_program
+from qdeploy.proof import statement as statements
+from support.networks import paper_network
+
+Json = dict[str, Any]
+UNIT_BOX = Box((Fraction(-1),), (Fraction(1),))
+
+
+def paper_program(network: Network) -> FixedNetwork:
+    fmt = QFormat(8, 3)
+    request = QuantizeRequest(
+        (UNIT_BOX,),
+        weights=fmt,
+        biases=fmt,
+        input_format=fmt,
+        activations=Activations.EXACT,
+        rounding=Rounding.TRUNC,
+        quantizer=Rounding.TRUNC,
+    )
+    return quantize.run(network, request)
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return paper_network(3, 1)
+
+
+@pytest.fixture(scope="module")
+def text(network: Network) -> bytes:
+    program = paper_program(network)
+    certificate = certify.run(network, program, (UNIT_BOX,), CertifyRequest(attack_budget=2000))
+    return proof.write(proof.attest(certificate))
+
+
+def region(data: Json) -> Json:
+    return data["predicate"]["regions"][0]
+
+
+def part(data: Json, method: str) -> Json:
+    return next(p for p in region(data)["parts"] if p["method"] == method)
+
+
+def dual(data: Json) -> Json:
+    """The side that decides the bound."""
+    return part(data, "sdp")["cone"]["sides"][0]["dual"]
+
+
+def ulp_below(text: str) -> str:
+    number = Decimal(text)
+    return str(number - Decimal((0, (1,), number.as_tuple().exponent)))
+
+
+def change_code(data: Json, node: int, array: str) -> None:
+    """Move one stored code of the program by one and keep all else consistent."""
+    program = decode_program(data["predicate"]["program"])
+    nodes = list(program.nodes)
+    stored = nodes[node].arrays[array]
+    raw = stored.raw.copy()
+    raw.flat[0] += 1
+    arrays = dict(nodes[node].arrays) | {array: dataclasses.replace(stored, raw=raw)}
+    nodes[node] = dataclasses.replace(nodes[node], arrays=arrays)
+    changed = dataclasses.replace(program, nodes=tuple(nodes))
+    data["predicate"]["program"] = statements.encode_program(changed)
+    data["predicate"]["program_digest"] = program_digest(changed)
+
+
+def redigest(data: Json) -> None:
+    program = decode_program(data["predicate"]["program"])
+    data["predicate"]["program_digest"] = program_digest(program)
+
+
+def tighten_everything(data: Json) -> None:
+    for place in (region(data), part(data, "sdp")):
+        place["per_output"] = [ulp_below(b) for b in place["per_output"]]
+    region(data)["linf"] = ulp_below(region(data)["linf"])
+    region(data)["l2"] = ulp_below(region(data)["l2"])
+
+
+def loosen_linf(data: Json) -> None:
+    region(data)["linf"] = str(Decimal(region(data)["linf"]) * 2)
+
+
+def flip_constraint(data: Json) -> None:
+    """Use the largest multiplier for another product of forms."""
+    products = dual(data)["products"]
+    largest = max(range(len(products)), key=lambda k: products[k][2])
+    products[largest][0] = 1 if products[largest][0] != 1 else 2
+
+
+def flip_side(data: Json) -> None:
+    for side in part(data, "sdp")["cone"]["sides"]:
+        side["sign"] = -side["sign"]
+
+
+def negative_multiplier(data: Json) -> None:
+    dual(data)["products"][0][2] *= -1
+
+
+def negative_complement(data: Json) -> None:
+    dual(data)["complements"][0][1] *= -1
+
+
+def foreign_constraint(data: Json) -> None:
+    dual(data)["products"][0][1] = 10_000
+
+
+def lower_t(data: Json) -> None:
+    dual(data)["t"] -= 1 << 30
+
+
+def lower_tau(data: Json) -> None:
+    dual(data)["tau"] = -1
+
+
+def zero_factor(data: Json) -> None:
+    dual(data)["factor"] = [[0] * len(row) for row in dual(data)["factor"]]
+
+
+def short_factor(data: Json) -> None:
+    dual(data)["factor"].pop()
+
+
+def remove_part(data: Json) -> None:
+    region(data)["parts"] = [p for p in region(data)["parts"] if p["method"] != "sdp"]
+
+
+def remove_every_part(data: Json) -> None:
+    region(data)["parts"] = []
+
+
+def remove_side(data: Json) -> None:
+    part(data, "sdp")["cone"]["sides"].pop()
+
+
+def double_part(data: Json) -> None:
+    region(data)["parts"].append(copy.deepcopy(part(data, "linear")))
+
+
+def rename_method(data: Json) -> None:
+    part(data, "interval")["method"] = "magic"
+
+
+def data_for_interval(data: Json) -> None:
+    part(data, "interval")["cone"] = copy.deepcopy(part(data, "sdp")["cone"])
+
+
+def widen_region(data: Json) -> None:
+    region(data)["hi"] = [(2.0).hex()]
+
+
+def shrink_region(data: Json) -> None:
+    region(data)["hi"] = [(0.5).hex()]
+
+
+def empty_region(data: Json) -> None:
+    region(data)["hi"] = [(-2.0).hex()]
+
+
+def no_regions(data: Json) -> None:
+    data["predicate"]["regions"] = []
+
+
+def change_weight(data: Json) -> None:
+    change_code(data, 0, "weight")
+
+
+def change_bias(data: Json) -> None:
+    change_code(data, 1, "bias")
+
+
+def change_output_format(data: Json) -> None:
+    """One fraction bit less on a hidden tensor, shift and clamp consistent."""
+    tensor = data["predicate"]["program"]["tensors"][1]
+    tensor["format"][1] -= 1
+    data["predicate"]["program"]["nodes"][0]["integers"]["shift"] += 1
+    bits = sum(tensor["format"])
+    data["predicate"]["program"]["nodes"][0]["integers"]["clamp_hi"] = (1 << (bits - 1)) - 1
+    redigest(data)
+
+
+def change_rounding(data: Json) -> None:
+    data["predicate"]["program"]["tensors"][0]["rounding"] = "floor"
+    redigest(data)
+
+
+def truncate_accumulator(data: Json) -> None:
+    """State a bound that the sums do exceed."""
+    data["predicate"]["program"]["nodes"][0]["accumulator"][2] = 1
+    redigest(data)
+
+
+def move_clamp(data: Json) -> None:
+    data["predicate"]["program"]["nodes"][0]["integers"]["clamp_hi"] -= 1
+    redigest(data)
+
+
+def change_shift(data: Json) -> None:
+    data["predicate"]["program"]["nodes"][0]["integers"]["shift"] += 1
+    redigest(data)
+
+
+def change_model(data: Json) -> None:
+    data["predicate"]["model"]["sha256"] = "1" * 64
+    data["subject"][0]["digest"]["sha256"] = "1" * 64
+
+
+def change_digest(data: Json) -> None:
+    data["predicate"]["program_digest"] = "0" * 64
+
+
+def exaggerate_attack(data: Json) -> None:
+    region(data)["attack"]["linf"] = region(data)["linf"]
+
+
+def move_attack(data: Json) -> None:
+    region(data)["attack"]["x"] = [(3.0).hex()]
+
+
+def drop_assumption(data: Json) -> None:
+    data["predicate"]["assumptions"].pop()
+
+
+def unknown_field(data: Json) -> None:
+    region(data)["trust me"] = True
+
+
+def float_bound(data: Json) -> None:
+    region(data)["linf"] = 0.25
+
+
+def huge_integer(data: Json) -> None:
+    dual(data)["t"] = 1 << 5000
+
+
+def true_for_integer(data: Json) -> None:
+    dual(data)["tau"] = True
+
+
+def toggle_slacks(data: Json) -> None:
+    """The factor then has rows for another cone; a layer without slack has none to toggle."""
+    cone = part(data, "sdp")["cone"]
+    cone["slacks"] = "yes"
+
+
+MUTATIONS: dict[Callable[[Json], None], str] = {
+    tighten_everything: "region 0 bound",
+    loosen_linf: "region 0 bound",
+    flip_constraint: "region 0 method sdp proof",
+    flip_side: "region 0 method sdp proof",
+    negative_multiplier: "region 0 method sdp proof",
+    negative_complement: "region 0 method sdp proof",
+    foreign_constraint: "region 0 method sdp proof",
+    lower_t: "region 0 method sdp proof",
+    lower_tau: "region 0 method sdp proof",
+    zero_factor: "region 0 method sdp proof",
+    short_factor: "region 0 method sdp proof",
+    remove_part: "region 0 method sdp bound",
+    remove_every_part: "region 0 method interval bound",
+    remove_side: "region 0 method sdp proof",
+    double_part: "",
+    rename_method: "region 0 method interval bound",
+    data_for_interval: "region 0 method interval proof",
+    widen_region: "region 0 box",
+    shrink_region: "region 0 box",
+    empty_region: "region 0 box",
+    no_regions: "region 0 attack",
+    change_weight: "program ",
+    change_bias: "program ",
+    change_output_format: "program ",
+    change_rounding: "program ",
+    truncate_accumulator: "program ",
+    move_clamp: "program ",
+    change_shift: "program ",
+    change_model: "model",
+    change_digest: "program digest",
+    exaggerate_attack: "region 0 attack",
+    move_attack: "region 0 attack",
+    drop_assumption: "assumptions",
+    unknown_field: "",
+    float_bound: "certificate",
+    huge_integer: "certificate",
+    true_for_integer: "region 0 method sdp proof",
+    toggle_slacks: "region 0 method sdp proof",
+}
+
+
+def verify(network: Network, data: Json) -> None:
+    text = json.dumps(data).encode()
+    proof.check(network, proof.read(text).certificate)
+
+
+def test_the_untouched_certificate_is_proven(network: Network, text: bytes) -> None:
+    (proven,) = proof.check(network, proof.read(text).certificate)
+    assert str(proven.linf) == region(json.loads(text))["linf"]
+
+
+def test_reading_and_writing_give_the_same_bytes(text: bytes) -> None:
+    assert proof.write(proof.read(text)) == text
+
+
+@pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda m: m.__name__)
+def test_a_changed_part_is_refused_by_name(mutate, network: Network, text: bytes) -> None:
+    data = json.loads(text)
+    mutate(data)
+    with pytest.raises(RefusedError) as refusal:
+        verify(network, data)
+    assert refusal.value.what.startswith(MUTATIONS[mutate])
+
+
+@pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda m: m.__name__)
+def test_a_changed_part_is_refused_under_a_new_seal(mutate, network: Network, text: bytes) -> None:
+    data = json.loads(text)
+    mutate(data)
+    predicate = data["predicate"]
+    predicate["seal"] = statements._seal(predicate, data["subject"])
+    with pytest.raises(RefusedError):
+        verify(network, data)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_every_single_code_of_the_program_matters(bits: int, network: Network) -> None:
+    """Any weight moved by one code, all else consistent, is another claim and is refused."""
+    request = QuantizeRequest((UNIT_BOX,), bits=bits)
+    program = quantize.run(network, request)
+    spend = CertifyRequest(time_limit=0.0, attack_budget=500)
+    text = proof.write(proof.attest(certify.run(network, program, (UNIT_BOX,), spend)))
+    for node in range(len(program.nodes)):
+        for array in ("weight", "bias"):
+            data = json.loads(text)
+            change_code(data, node, array)
+            predicate = data["predicate"]
+            predicate["seal"] = statements._seal(predicate, data["subject"])
+            with pytest.raises(RefusedError):
+                verify(network, data)
+
+
+def test_another_network_is_refused(text: bytes) -> None:
+    other = paper_network(4, 1)
+    with pytest.raises(RefusedError, match="region 0"):
+        proof.check(other, proof.read(text).certificate)
+    renamed = dataclasses.replace(other, source=dataclasses.replace(other.source, sha256="2" * 64))
+    with pytest.raises(RefusedError, match="another model"):
+        proof.check(renamed, proof.read(text).certificate)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"null",
+        b'{"a": NaN}',
+        b'{"a": 1, "a": 2}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"predicate": 3, "subject": []}',
+        b'{"predicate": {"seal": []}, "subject": []}',
+    ],
+)
+def test_garbage_is_refused_without_a_traceback(garbage: bytes) -> None:
+    with pytest.raises(RefusedError, match="certificate"):
+        proof.read(garbage)
