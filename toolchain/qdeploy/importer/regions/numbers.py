@@ -14,6 +14,8 @@ RANGE = re.compile(rf"({_DECIMAL}):({_DECIMAL})", re.ASCII)
 _LONGEST_NUMBER = 400
 _LARGEST_EXPONENT = 400
 """Beyond every double; a longer one would only cost time and memory."""
+LARGEST = 10**300
+"""Corners are doubles; this leaves room to add a radius."""
 MAX_SIDES = 1 << 20
 """Sides of all boxes of a region together."""
 
@@ -37,7 +39,12 @@ def decimal(text: str, where: Where) -> Fraction:
             fix=f"write at most {_LONGEST_NUMBER} characters and exponents up to "
             f"{_LARGEST_EXPONENT}",
         )
-    return Fraction(text)
+    value = Fraction(text)
+    if abs(value) > LARGEST:
+        raise InputError(
+            f"the number {text[:40]!r} is too large", where=where, fix="stay within 1e300"
+        )
+    return value
 
 
 def read_text(path: Path) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.diagnostics import InputError, Where
-from qdeploy.importer.regions.numbers import check_sides, decimal
+from qdeploy.importer.regions.numbers import LARGEST, check_sides, decimal
 from qdeploy.ir import Box
 
 PREFIX = "data:"
@@ -59,7 +59,7 @@ def read(spec: str, n_inputs: int) -> tuple[Box, ...]:
             where=Where(path.name),
             fix="give fewer samples, or leave the radius out for their hull",
         )
-    return tuple(_cube(_fractions(row), radius, f"{spec}[{i}]") for i, row in enumerate(rows))
+    return tuple(_cube(_fractions(row), radius, f"{path.name}[{i}]") for i, row in enumerate(rows))
 
 
 def _split(spec: str) -> tuple[str, Fraction | None]:
@@ -159,11 +159,11 @@ def _rows(array: NDArray[Any], n_inputs: int, path: Path) -> NDArray[Any]:
             fix="give an array with one sample a row",
         )
     rows = array.reshape(len(array), n_inputs)
-    bad = np.argwhere(~np.isfinite(rows))
+    bad = np.argwhere(~(np.abs(rows.astype(np.float64)) <= LARGEST))
     if bad.size:
         raise InputError(
             f"sample {bad[0][0]} holds {rows[tuple(bad[0])]} at input {bad[0][1]}",
             where=Where(path.name),
-            fix="remove samples that are not finite",
+            fix="remove samples that are not finite, or beyond 1e300",
         )
     return rows
