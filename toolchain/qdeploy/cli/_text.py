@@ -28,6 +28,8 @@ def describe_build(
         facts += [("firmware", firmware_line(material.firmware))]
     if material.verdict is not None:
         facts += verdict_lines(material.verdict)
+    elif material.firmware is not None:
+        facts.append(("device", "not run yet; qdeploy validate does it"))
     parts = (
         columns(facts, "  "),
         formats_table(material.fixed),

@@ -33,7 +33,7 @@ Example:
     metavar="OUT",
     help="The folder to write; an earlier build there is replaced. Default: build-BOARD.",
 )
-@click.option("--no-run", is_flag=True, help="Do not run the firmware on its board.")
+@click.option("--no-run", is_flag=True, help="Do not run the firmware; boards without an emulator are never run by build.")
 @json_option
 @with_options
 def command(options: Options) -> Answer:

@@ -11,7 +11,7 @@ from typing import Any
 from qdeploy import __version__, boards, crossbuild, deploy, generate, importer, quantize
 from qdeploy import validate as validation
 from qdeploy.boards import Board
-from qdeploy.diagnostics import ExitCode
+from qdeploy.diagnostics import ExitCode, MissingToolError
 from qdeploy.ir import (
     Box,
     Firmware,
@@ -75,6 +75,9 @@ def run_build(options: Options, watch: Stopwatch) -> Built:
     """Import, quantise, compile, prove, run on the board, and write the build folder."""
     tolerance, norm = read_tolerance(options), read_norm(options)
     board = boards.load(options.board)
+    runs = not options.no_run and runs_by_itself(board)
+    if runs:
+        check_emulator(board)
     folder = options.output or Path(f"build-{board.name}")
     check_replaceable(folder)
     program = _program(options, watch)
@@ -89,7 +92,7 @@ def run_build(options: Options, watch: Stopwatch) -> Built:
             program.network, program.fixed, program.regions, DEFAULT_VECTORS, VECTOR_SEED
         )
     verdict = None
-    if not options.no_run:
+    if runs:
         verdict = _try_out((program, claim, firmware), board, vectors, watch)
     material = _material(program, claim, firmware, verdict)
     with watch.stage("report"):
@@ -103,6 +106,23 @@ def run_build(options: Options, watch: Stopwatch) -> Built:
     }
     write_folder(folder, {**files, "build.json": outfolder.json_bytes(summary)})
     return Built(material, summary, code, folder)
+
+
+def runs_by_itself(board: Board) -> bool:
+    """Whether a build can try its firmware out; a real board has to be written first."""
+    return board.hardware is None or board.emulator is not None
+
+
+def check_emulator(board: Board) -> None:
+    """Say that an emulator is missing before any work is done.
+
+    Raises:
+        MissingToolError: the board's emulator is not installed.
+    """
+    wanted = None if board.emulator is None else board.emulator.tool
+    for status in deploy.status():
+        if status.name == wanted and status.version is None:
+            raise MissingToolError(f"the emulator {wanted} is not installed", fix=status.fix)
 
 
 def run_certify(options: Options, watch: Stopwatch) -> Certified:
