@@ -123,7 +123,7 @@ def _telling(
     with np.errstate(over="ignore", invalid="ignore"):
         deviation = np.nan_to_num(np.abs(evaluate(network, x) - answers).max(axis=1))
     best = deviation.reshape(count, _CANDIDATES).argmax(axis=1)
-    return np.asarray(x.reshape(count, _CANDIDATES, -1)[np.arange(count), best])
+    return np.asarray(x[best + _CANDIDATES * np.arange(count)])
 
 
 def read_vectors(path: Path, network: Network, fixed: FixedNetwork) -> Vectors:

@@ -1,0 +1,224 @@
+"""Vectors that test what they should, and verdicts that are right to the last bit."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qdeploy import quantize, validate
+from qdeploy.diagnostics import InputError
+from qdeploy.fixedpoint import QFormat
+from qdeploy.ir import Box, DeviceIdentity, QuantizeRequest, Trace, exact
+from qdeploy.ops import evaluate_exact, execute
+from support.networks import build_network, random_network, random_request
+from support.slow import quantised
+
+IDENTITY = DeviceIdentity("", 1, "cortex-m4", 0, "gcc", 1, 1, "none")
+
+
+def answered(outputs):
+    return Trace("a test", IDENTITY, outputs, cycles=12, instructions=34)
+
+
+def random_case(seed, count=40):
+    network = random_network(seed)
+    request = random_request(seed, network)
+    program = quantize.run(network, request)
+    vectors = validate.choose_vectors(network, program, request.regions, count, seed)
+    return network, program, request.regions, vectors
+
+
+def inside(x, box):
+    return all(a <= Fraction(v) <= b for a, v, b in zip(box.lo, x, box.hi, strict=True))
+
+
+def true_deviations(network, program, vectors):
+    real = evaluate_exact(network, exact(vectors.x))
+    return np.abs(real - exact(vectors.expected) * program.output.format.step)
+
+
+@given(st.integers(0, 1 << 32), st.integers(0, 60))
+@settings(max_examples=30, deadline=None)
+def test_vectors_are_what_they_say(seed, count):
+    network, program, regions, vectors = random_case(seed, count)
+    again = validate.choose_vectors(network, program, regions, count, seed)
+    assert vectors.x.shape == (count, network.inputs[0].size)
+    assert again.x.tolist() == vectors.x.tolist()
+    fmt, mode = program.input.format, program.input.rounding
+    assert vectors.codes.tolist() == [
+        [quantised(Fraction(v), fmt, mode) for v in row] for row in vectors.x.tolist()
+    ]
+    assert vectors.expected.tolist() == execute(program, vectors.codes).tolist()
+    members = sum(any(inside(x, box) for box in regions) for x in vectors.x.tolist())
+    assert members >= count - count // 8
+
+
+def test_vectors_hold_extremes_corners_and_both_sides_of_ties():
+    layer = (np.array([[1.0, 1.0]], np.float32), np.array([0.0], np.float32))
+    network = build_network(2, [layer])
+    box = Box((Fraction(-1),) * 2, (Fraction(1),) * 2)
+    program = quantize.run(network, QuantizeRequest((box,), input_format=QFormat(4, 4)))
+    vectors = validate.choose_vectors(network, program, (box,), 200, 1)
+    codes = set(map(tuple, vectors.codes.tolist()))
+    assert {(-128, -128), (127, 127), (0, 0)} <= codes
+    x = set(map(tuple, vectors.x.tolist()))
+    assert {(-1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)} <= x
+    offsets = vectors.x.ravel() * 16 % 1.0
+    assert (offsets == 0.5).sum() > 10, "on a tie"
+    assert ((offsets > 0.5 - 1e-9) & (offsets < 0.5)).sum() > 10, "just below one"
+
+
+def test_every_region_is_visited():
+    boxes = tuple(Box((Fraction(k),), (k + Fraction(1, 2),)) for k in range(5))
+    layer = (np.array([[1.0]], np.float32), np.array([0.0], np.float32))
+    network = build_network(1, [layer])
+    program = quantize.run(network, QuantizeRequest(boxes))
+    x = validate.choose_vectors(network, program, boxes, 100, 0).x.ravel()
+    assert {int(v) for v in x if v >= 0 and v - int(v) <= 0.5} >= set(range(5))
+
+
+@given(st.integers(0, 1 << 32), st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_the_bound_is_decided_without_rounding(seed, case):
+    """A bound equal to the worst deviation is kept; one 2**-200 below it is not."""
+    network, program, regions, vectors = random_case(seed)
+    deviations = true_deviations(network, program, vectors)
+    worst = []
+    for box in regions:
+        rows = [i for i, x in enumerate(vectors.x.tolist()) if inside(x, box)]
+        worst.append(list(deviations[rows].max(axis=0)))
+    kept = case == 0 or not max(worst[-1])
+    if not kept:
+        output = int(np.argmax(worst[-1])) if case == 1 else worst[-1].index(max(worst[-1]))
+        worst[-1][output] -= Fraction(1, 1 << 200)
+    bound = validate.Bound(regions, tuple(map(tuple, worst)))
+    verdict = validate.run(network, program, bound, vectors, answered(vectors.expected))
+    assert verdict.bit_exact
+    assert verdict.within_bound is kept
+    assert verdict.passed is kept
+
+
+@given(st.integers(0, 1 << 32))
+@settings(max_examples=25, deadline=None)
+def test_the_largest_deviation_is_the_true_one_rounded_up(seed):
+    network, program, regions, vectors = random_case(seed)
+    deviations = true_deviations(network, program, vectors)
+    rows = [i for i, x in enumerate(vectors.x.tolist()) if any(inside(x, box) for box in regions)]
+    limits = tuple((Fraction(10) ** 9,) * deviations.shape[1] for _ in regions)
+    bound = validate.Bound(regions, limits)
+    verdict = validate.run(network, program, bound, vectors, answered(vectors.expected))
+    worst = deviations[rows].max()
+    assert worst <= Fraction(verdict.max_deviation) <= worst * (1 + Fraction(1, 1 << 50))
+    free = validate.run(network, program, None, vectors, answered(vectors.expected))
+    assert free.within_bound is None
+    assert free.max_deviation >= verdict.max_deviation
+
+
+def test_one_wrong_bit_is_named():
+    network, program, _, vectors = random_case(1)
+    outputs = np.array(vectors.expected)
+    outputs[7, -1] ^= 1
+    outputs[9, 0] += 2
+    verdict = validate.run(network, program, None, vectors, answered(outputs))
+    last = outputs.shape[1] - 1
+    assert verdict.first_difference == (
+        f"vector 7, output {last}: expected code {vectors.expected[7, -1]}, "
+        f"the device gave {outputs[7, -1]} (2 of 40 vectors differ)"
+    )
+    assert not verdict.bit_exact
+    assert not verdict.passed
+    assert (verdict.cycles, verdict.instructions, verdict.vectors) == (12, 34, 40)
+
+
+def test_a_wrong_answer_also_counts_against_the_bound():
+    """The deviation is that of the device, not of the model it should have followed."""
+    network, program, regions, vectors = random_case(1)
+    outputs = np.array(vectors.expected)
+    outputs[:, 0] += 1000
+    limits = (Fraction(1, 100),) * outputs.shape[1]
+    bound = validate.Bound(regions, (limits,) * len(regions))
+    verdict = validate.run(network, program, bound, vectors, answered(outputs))
+    assert verdict.within_bound is False
+    assert verdict.max_deviation > 999 * float(program.output.format.step) - 10
+
+
+def test_missing_answers_are_a_difference():
+    network, program, _, vectors = random_case(2)
+    verdict = validate.run(network, program, None, vectors, answered(vectors.expected[:-1]))
+    assert not verdict.passed
+    assert "the device gave [39, " in verdict.first_difference
+
+
+def test_vectors_outside_every_region_neither_keep_nor_break_a_bound():
+    network, program, _, vectors = random_case(4)
+    far = Box((Fraction(10**6),) * vectors.x.shape[1], (Fraction(10**6),) * vectors.x.shape[1])
+    bound = validate.Bound((far,), ((Fraction(0),) * vectors.expected.shape[1],))
+    verdict = validate.run(network, program, bound, vectors, answered(vectors.expected))
+    assert (verdict.within_bound, verdict.max_deviation) == (None, 0.0)
+    assert verdict.passed
+
+
+def test_an_operator_whose_rounding_is_unknown_is_not_guessed_at():
+    network, program, _, vectors = random_case(5)
+    strange = replace(network.nodes[0], op="relu6", parameters={})
+    network = replace(network, nodes=(strange, *network.nodes[1:]))
+    with pytest.raises((ValueError, KeyError), match="relu6"):
+        validate.run(network, program, None, vectors, answered(vectors.expected))
+
+
+@pytest.fixture
+def case():
+    return random_case(6)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.bool_])
+def test_samples_are_read_from_npz(case, tmp_path, dtype):
+    network, program, _, vectors = case
+    x = np.round(vectors.x).astype(dtype)
+    np.savez(tmp_path / "x.npz", x=x.reshape(len(x), 1, -1))
+    read = validate.read_vectors(tmp_path / "x.npz", network, program)
+    assert read.x.tolist() == x.astype(np.float64).tolist()
+    assert read.expected.tolist() == execute(program, read.codes).tolist()
+
+
+def evil(path):
+    np.savez(path, x=np.array([object()], dtype=object))
+
+
+@pytest.mark.parametrize(
+    ("write", "what"),
+    [
+        (lambda path: None, "the vectors cannot be read: "),
+        (lambda path: path.write_bytes(b"no archive"), "the vectors cannot be read: "),
+        (lambda path: np.savez(path, y=np.ones(3)), "the vectors cannot be read: "),
+        (evil, "the vectors cannot be read: "),
+        (lambda path: np.savez(path, x=np.ones(3)), "x has the shape [3]"),
+        (lambda path: np.savez(path, x=np.ones((3, 99))), "x has the shape [3, 99]"),
+        (lambda path: np.savez(path, x=np.ones((0, 4))), "x has the shape [0, 4]"),
+        (lambda path: np.savez(path, x=np.full((2, 4), np.nan)), "x holds something that is no"),
+        (lambda path: np.savez(path, x=np.ones((2, 4), complex)), "x holds something that is no"),
+        (lambda path: np.savez(path, x=np.array([["a"] * 4])), "x holds something that is no"),
+    ],
+)
+def test_files_that_hold_no_inputs_are_refused_in_words(tmp_path, write, what):
+    layer = (np.ones((1, 4), np.float32), np.zeros(1, np.float32))
+    network = build_network(4, [layer])
+    box = Box((Fraction(-1),) * 4, (Fraction(1),) * 4)
+    program = quantize.run(network, QuantizeRequest((box,)))
+    path = tmp_path / "x.npz"
+    write(path)
+    with pytest.raises(InputError) as refusal:
+        validate.read_vectors(path, network, program)
+    assert refusal.value.what.startswith(what)
+    assert refusal.value.where.file == str(path)
+    assert refusal.value.fix
+
+
+def test_archives_that_unpack_to_too_much_are_refused_before_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr("qdeploy.validate.vectors._LARGEST_FILE", 1000)
+    np.savez_compressed(tmp_path / "x.npz", x=np.zeros((1000, 4)))
+    network, program, _, _ = random_case(6)
+    with pytest.raises(InputError, match="x takes 32128 bytes, 1000 are read at most"):
+        validate.read_vectors(tmp_path / "x.npz", network, program)
