@@ -187,8 +187,9 @@ def _use_until_it_breaks(board, codes, processes):
             device.infer(codes)
 
 
-def test_an_emulator_dies_with_a_killed_parent():
-    """Even where the parent had no chance to clean up."""
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_emulator_ends_with_its_parent(how):
+    """After Ctrl-C, and even where the parent had no chance to clean up."""
     devices.need_emulator(boards.load(BOARD))
     script = (
         "import time\n"
@@ -201,12 +202,13 @@ def test_an_emulator_dies_with_a_killed_parent():
     parent = subprocess.Popen(
         [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": path},
     )
     with parent:
         assert parent.stdout.readline().strip() == b"support.devices"
         (child,) = _children(parent.pid)
-        parent.kill()
+        parent.send_signal(how)
     end = time.monotonic() + 5
     while Path(f"/proc/{child}").exists() and _state(child) != "Z" and time.monotonic() < end:
         time.sleep(0.01)
