@@ -89,6 +89,14 @@ def test_a_model_name_cannot_lead_out_of_the_folder(built, capsys):
     assert "model/passwd" in capsys.readouterr().err
 
 
+def test_a_board_in_build_json_cannot_be_a_path(built, capsys):
+    data = json.loads((built / "build.json").read_text())
+    data["firmware"]["board"] = str(built)
+    (built / "build.json").write_text(json.dumps(data))
+    assert main(["validate", str(built)]) == 3
+    assert "its board is no board's name" in capsys.readouterr().err
+
+
 def test_another_model_in_the_folder_is_refused(built, capsys):
     write_controller(built / "model" / "controller.onnx", scale=2.0)
     assert main(["validate", str(built)]) == 1

@@ -43,6 +43,8 @@ def read_build(folder: Path) -> Stored:
     claim = read_claim(_bytes(folder, "certificate.json"), network)
     fixed = claim.certificate.program
     firmware = _firmware(folder, image, fixed)
+    if "/" in firmware.board:
+        raise _damaged(folder, MARKER, "its board is no board's name")
     if claim.subjects.get("firmware.elf") != hashlib.sha256(firmware.elf).hexdigest():
         raise _damaged(folder, "firmware/firmware.elf", "the certificate is for another image")
     return Stored(folder, summary, network, fixed, claim, firmware)
