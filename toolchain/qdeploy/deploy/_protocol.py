@@ -103,7 +103,7 @@ class Running:
     address: str
     """Where its serial port is."""
     last_words: Callable[[], str]
-    """What it said when it ended; empty while it runs."""
+    """How it ended, and what it said then; asked for once its port has broken."""
 
 
 @runtime_checkable

@@ -40,9 +40,14 @@ class Child:
             if self.process.poll() is not None:
                 break
         raise MissingToolError(
-            f"the emulator did not start: {self.last_words() or 'it said nothing'}",
+            f"the emulator did not start: {self._silence()}",
             fix="run `qdeploy doctor`",
         )
+
+    def _silence(self) -> str:
+        if self.process.poll() is None:
+            return f"it named no serial port within {_START_S:g} s"
+        return self.last_words()
 
     def _read(self, end: float) -> bytes:
         stream = self.process.stdout
@@ -52,9 +57,14 @@ class Child:
         return os.read(stream.fileno(), 4096) if ready else b""
 
     def last_words(self) -> str:
-        """What it wrote to standard error and how it ended; empty while it runs."""
-        if self.process.poll() is None:
-            return ""
+        """What it wrote to standard error and how it ended.
+
+        A serial port hangs up a moment before its process has ended: so wait for that.
+        """
+        try:
+            self.process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            return "it still runs, and has closed its serial port"
         said = self._errors.read_text("utf-8", "replace")[-_LAST_WORDS:].strip()
         ending = f"it ended with status {self.process.returncode}"
         return f"{ending}, saying: {said}" if said else ending
