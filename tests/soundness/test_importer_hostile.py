@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from onnx import StringStringEntryProto, TensorProto
 from qdeploy import importer
 from qdeploy.diagnostics import InputError
-from qdeploy.importer import tracing
+from qdeploy.importer import modelfile, tracing
 from qdeploy.importer.modelfile import MAX_FILE_BYTES, MAX_NODES
 from support.exporters import EXPORTERS, perceptron
 from support.onnx_models import Graph, node
@@ -122,6 +122,16 @@ def test_numbers_outside_their_type_are_refused(tmp_path):
 def test_too_many_nodes_are_refused(tmp_path):
     nodes = [node("Relu", f"t{i}", f"t{i + 1}") for i in range(MAX_NODES + 1)]
     refuse(Graph(nodes).proto(), tmp_path, f"the graph has {MAX_NODES + 1} nodes")
+
+
+@pytest.mark.parametrize("field", [1, 5, 11, 13])
+def test_a_file_of_many_tiny_parts_is_not_decoded(field, tmp_path, monkeypatch):
+    """Two bytes each would become two hundred: nodes, initializers, inputs, value infos."""
+    monkeypatch.setattr(modelfile, "MAX_PARTS", 1000)
+    plain = Graph([node("Relu", "x", "y")]).proto().SerializeToString()
+    tail = bytes([field << 3 | 2, 0]) * 1001
+    content = plain + bytes([7 << 3 | 2]) + varint(len(tail)) + tail
+    refuse(content, tmp_path, "the model has more than 1000 parts")
 
 
 def test_a_long_chain_is_read_without_recursion(tmp_path):

@@ -63,6 +63,12 @@ def test_scale_and_shift_after_a_layer_join_it(tmp_path):
     assert notes == ("folded Mul 'e', Add 'f' into dense_1",)
 
 
+def test_maps_on_both_sides_of_a_layer_join_it(tmp_path):
+    nodes = [node("Sub", "x m", "a"), node("MatMul", "a WT", "d"), node("Mul", "d s", "y")]
+    found, _ = layers(nodes, tmp_path)
+    assert found == [dense([[3, 6, 9], [0, -4, 2]], [3 * -34, 4 * F(3, 2)])]
+
+
 def test_a_scale_after_relu_joins_the_layer_that_follows(tmp_path):
     nodes = [
         node("Gemm", "x W b", "d", transB=1),

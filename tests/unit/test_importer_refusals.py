@@ -250,6 +250,14 @@ def test_graphs_that_cannot_be_deployed_are_refused_by_name(case, tmp_path):
     assert fix in error.fix
 
 
+@pytest.mark.parametrize("order", [(1, 0, 2), (0, 2, 1), (2, 1, 0)])
+def test_a_transpose_that_reorders_the_signal_is_refused(order, tmp_path):
+    nodes = [node("Transpose", "x", "t", "turn", perm=order), node("Relu", "t", "y")]
+    error = refused(Graph(nodes, shape=(2, 3, 2)), tmp_path)
+    assert error.what.startswith("operator 'Transpose' reorders a tensor of shape [2, 3, 2]")
+    assert str(error.where) == "model.onnx: node 'turn' (Transpose)"
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_parameters_that_are_no_numbers_are_refused_by_name(value, tmp_path):
     bad = W.T.copy()

@@ -105,7 +105,9 @@ def _multiplied_out(draft: DenseDraft) -> tuple[FractionArray, FractionArray]:
         bias = np.asarray(bias * draft.after.scale, dtype=object)
     if draft.after.shift is not None:
         bias = np.asarray(bias + draft.after.shift, dtype=object)
-    return exact(weight), exact(bias)
+    for array in (weight, bias):
+        array.flags.writeable = False
+    return weight, bias
 
 
 def _folding_note(name: str, steps: tuple[Step, ...]) -> Iterator[str]:

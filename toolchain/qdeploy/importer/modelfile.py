@@ -15,9 +15,12 @@ from qdeploy.importer import external
 from qdeploy.importer.names import readable, text
 from qdeploy.importer.operation import Attribute, Unreadable
 from qdeploy.importer.tensors import StoredTensor, decode
+from qdeploy.importer.wire import count_parts
 
 MAX_FILE_BYTES = 24 << 20
 MAX_NODES = 10_000
+MAX_PARTS = 1 << 19
+"""Strings and messages in the file: fifty for each of the nodes that are possible."""
 OLDEST_OPSET = 8
 MAX_OUTPUTS = 16
 
@@ -115,12 +118,22 @@ def _no_onnx(path: Path, why: str) -> InputError:
 def _parsed(data: bytes, path: Path) -> Any:  # noqa: ANN401  a protobuf message
     proto = onnx.ModelProto()
     try:
+        _refuse_too_many_parts(data, path)
         proto.ParseFromString(data)
-    except DecodeError as problem:
+    except (DecodeError, ValueError) as problem:
         raise _no_onnx(path, "it cannot be decoded") from problem
     if not proto.HasField("graph") or not proto.graph.output:
         raise _no_onnx(path, "it holds no graph")
     return proto
+
+
+def _refuse_too_many_parts(data: bytes, path: Path) -> None:
+    if count_parts(data, onnx.ModelProto.DESCRIPTOR, MAX_PARTS) > MAX_PARTS:
+        raise InputError(
+            f"the model has more than {MAX_PARTS} parts (nodes, names, attributes, tensors)",
+            where=Where(path.name),
+            fix="a network of that size does not fit a microcontroller",
+        )
 
 
 def _model(proto: Any, data: bytes, path: Path) -> ModelFile:  # noqa: ANN401  a protobuf message
