@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check
 RUN    := $(VENV)/.installed-run
 DEV    := $(VENV)/.installed-dev
 PYTEST_ARGS ?= -q -n 2
