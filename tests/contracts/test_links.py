@@ -26,9 +26,9 @@ def test_every_emulator_tells_whether_it_is_there():
 def test_a_missing_emulator_says_what_to_install(board, monkeypatch):
     loaded = boards.load(board)
     tool = emulator(loaded)
+    image = devices.image(3, board)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr("shutil.which", lambda name: None)
-    image = devices.image(3, board)
     with pytest.raises(MissingToolError) as caught:
         deploy.run(image, loaded, devices.vectors(devices.program(3), 4))
     assert caught.value.fix == tool.missing().fix
