@@ -75,12 +75,12 @@ def run_build(options: Options, watch: Stopwatch) -> Built:
     """Import, quantise, compile, prove, run on the board, and write the build folder."""
     tolerance, norm = read_tolerance(options), read_norm(options)
     board = boards.load(options.board)
-    runs = not options.no_run and runs_by_itself(board)
-    if runs:
-        check_emulator(board)
     folder = options.output or Path(f"build-{board.name}")
     check_replaceable(folder)
     program = _program(options, watch)
+    runs = not options.no_run and runs_by_itself(board)
+    if runs:
+        check_emulator(board)
     with watch.stage("generate"):
         library = generate.library(program.fixed)
         sources = generate.firmware(program.fixed, board)
@@ -114,7 +114,7 @@ def runs_by_itself(board: Board) -> bool:
 
 
 def check_emulator(board: Board) -> None:
-    """Say that an emulator is missing before any work is done.
+    """Say that an emulator is missing before the long work is done.
 
     Raises:
         MissingToolError: the board's emulator is not installed.
