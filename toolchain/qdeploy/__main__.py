@@ -1,7 +1,5 @@
 """`python -m qdeploy` is `qdeploy`."""
 
-import sys
+from qdeploy.cli import entry
 
-from qdeploy.cli import main
-
-sys.exit(main())
+entry()

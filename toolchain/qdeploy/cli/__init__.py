@@ -1,13 +1,29 @@
 """The command line: arguments in, exit code out. One file a subcommand, no logic."""
 
+import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
+
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `qdeploy` and return its exit code; the entry point of the `qdeploy` command."""
+    """Run `qdeploy` and return its exit code."""
     try:
         from qdeploy.cli._shell import run  # noqa: PLC0415  a Ctrl-C while importing is caught here
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
     return run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def entry() -> NoReturn:
+    """Run `qdeploy` as a process: the `qdeploy` command."""
+    code = main()
+    if code == _INTERRUPTED:
+        # CPython kills itself by SIGINT at exit if a Ctrl-C ever passed through its `exec`, which
+        # imports use, even when it was caught; then the shell would not see our exit code.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
