@@ -206,7 +206,7 @@ DEEP = build_network(1, [(np.array([[0.3]], np.float32), np.array([0.1], np.floa
         (
             DEEP,
             {"activations": Activations.EXACT},
-            "the exact output of layer 'Dense_1' needs 45 bits, 32 are possible",
+            "the exact output of layer Dense_1 needs 45 bits, 32 are possible",
             "give --weights or --input-format fewer fraction bits, or use --activations auto",
         ),
         (
@@ -216,7 +216,7 @@ DEEP = build_network(1, [(np.array([[0.3]], np.float32), np.array([0.1], np.floa
                 "weights": QFormat(2, 30),
                 "input_format": QFormat(1, 31),
             },
-            "the sums of layer 'Dense_0' need 65 bits, an accumulator has 64 at most",
+            "the sums of layer Dense_0 need 65 bits, an accumulator has 64 at most",
             "use fewer --bits",
         ),
         (
@@ -228,13 +228,13 @@ DEEP = build_network(1, [(np.array([[0.3]], np.float32), np.array([0.1], np.floa
         (
             one_layer(0.0),
             {"weights": QFormat(-190, 200), "input_format": QFormat(-190, 200)},
-            "the sums of layer 'Dense_0' have 400 fraction bits, 256 either way are possible",
+            "the sums of layer Dense_0 have 400 fraction bits, 256 either way are possible",
             "give --weights, --activations or --input-format fewer fraction bits",
         ),
         (
             one_layer(1e300),
             {},
-            "layer 'Dense_0' cannot be fixed point: values of 2^996 and more are beyond",
+            "layer Dense_0 cannot be fixed point: values of 2^996 and more are beyond",
             "rescale the model so that its values come near 1",
         ),
         (

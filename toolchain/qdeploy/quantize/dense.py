@@ -82,7 +82,7 @@ def quantize_dense(layer: Layer, request: QuantizeRequest, source: Span) -> tupl
 
 
 def _title(layer: Layer) -> str:
-    return repr(layer.node.source or layer.node.name)
+    return layer.node.source or layer.node.name
 
 
 def _check_parameters(layer: Layer, request: QuantizeRequest) -> None:

@@ -83,13 +83,13 @@ def beyond_formats(what: str, where: Where) -> Iterator[None]:
 
 def place(network: Network, node: Node) -> Where:
     """Return where in the user's model `node` stands."""
-    return Where(network.source.name, f"node {node.source or node.name!r}")
+    return Where(network.source.name, f"node {node.source or node.name}")
 
 
 def show(value: Fraction) -> str:
     """Return a rational as a person reads it; also one beyond the doubles."""
     try:
-        return f"{float(value):.6g}"
+        return f"{float(value):.12g}"
     except OverflowError:
         digits = value.numerator.bit_length() - value.denominator.bit_length()
         return f"about {'-' if value < 0 else ''}2^{digits}"
