@@ -4,6 +4,7 @@ Every mutation is tried twice: as it is, when the seal names the changed part, a
 made again by somebody who knows how, when only the exact check stands before a wrong yes.
 """
 
+import base64
 import copy
 import dataclasses
 import json
@@ -20,6 +21,7 @@ from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import Activations, Box, FixedNetwork, Network, QuantizeRequest, program_digest
 from qdeploy.ir.codec import decode_program
 from qdeploy.proof import statement as statements
+from qdeploy.proof.tree import EXACT_LEAF, LINEAR_LEAF
 from support.networks import paper_network
 
 Json = dict[str, Any]
@@ -48,7 +50,8 @@ def network() -> Network:
 @pytest.fixture(scope="module")
 def text(network: Network) -> bytes:
     program = paper_program(network)
-    certificate = certify.run(network, program, (UNIT_BOX,), CertifyRequest(attack_budget=2000))
+    spend = CertifyRequest(attack_budget=2000, methods=frozenset({"sdp"}))
+    certificate = certify.run(network, program, (UNIT_BOX,), spend)
     return proof.write(proof.attest(certificate))
 
 
@@ -62,7 +65,7 @@ def part(data: Json, method: str) -> Json:
 
 def dual(data: Json) -> Json:
     """The side that decides the bound."""
-    return part(data, "sdp")["cone"]["sides"][0]["dual"]
+    return part(data, "sdp")["data"]["sides"][0]["dual"]
 
 
 def ulp_below(text: str) -> str:
@@ -108,7 +111,7 @@ def flip_constraint(data: Json) -> None:
 
 
 def flip_side(data: Json) -> None:
-    for side in part(data, "sdp")["cone"]["sides"]:
+    for side in part(data, "sdp")["data"]["sides"]:
         side["sign"] = -side["sign"]
 
 
@@ -149,7 +152,7 @@ def remove_every_part(data: Json) -> None:
 
 
 def remove_side(data: Json) -> None:
-    part(data, "sdp")["cone"]["sides"].pop()
+    part(data, "sdp")["data"]["sides"].pop()
 
 
 def double_part(data: Json) -> None:
@@ -161,7 +164,7 @@ def rename_method(data: Json) -> None:
 
 
 def data_for_interval(data: Json) -> None:
-    part(data, "interval")["cone"] = copy.deepcopy(part(data, "sdp")["cone"])
+    part(data, "interval")["data"] = copy.deepcopy(part(data, "sdp")["data"])
 
 
 def widen_region(data: Json) -> None:
@@ -258,7 +261,7 @@ def true_for_integer(data: Json) -> None:
 
 def toggle_slacks(data: Json) -> None:
     """The factor then has rows for another cone; a layer without slack has none to toggle."""
-    cone = part(data, "sdp")["cone"]
+    cone = part(data, "sdp")["data"]
     cone["slacks"] = "yes"
 
 
@@ -352,6 +355,60 @@ def test_every_single_code_of_the_program_matters(bits: int, network: Network) -
             predicate["seal"] = statements._seal(predicate, data["subject"])
             with pytest.raises(RefusedError):
                 verify(network, data)
+
+
+# --- trees -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def split_text(network: Network) -> bytes:
+    program = quantize.run(network, QuantizeRequest((UNIT_BOX,), bits=12))
+    spend = CertifyRequest(time_limit=0.2, attack_budget=2000, methods=frozenset({"split"}))
+    return proof.write(proof.attest(certify.run(network, program, (UNIT_BOX,), spend)))
+
+
+def edit_tree(data: Json, change: Callable[[bytes], bytes]) -> None:
+    stored = part(data, "split")["data"]
+    tree = change(base64.b64decode(stored["tree"]))
+    stored["tree"] = base64.b64encode(tree).decode()
+
+
+def set_grid(data: Json, grid: int) -> None:
+    part(data, "split")["data"]["grid"] = grid
+
+
+LEAVES = bytes([LINEAR_LEAF, EXACT_LEAF])
+TREES: dict[str, Callable[[Json], None]] = {
+    "a leaf is missing": lambda d: edit_tree(d, lambda t: t[:-1]),
+    "a leaf too many": lambda d: edit_tree(d, lambda t: t + LEAVES[:1]),
+    "no tree": lambda d: edit_tree(d, lambda _: b""),
+    "only the root": lambda d: edit_tree(d, lambda _: LEAVES[:1]),
+    "an axis that is none": lambda d: edit_tree(d, lambda t: bytes([1]) + t[1:]),
+    "another kind of leaf": lambda d: edit_tree(d, lambda t: t.replace(LEAVES[1:], LEAVES[:1])),
+    "a grid too coarse": lambda d: set_grid(d, 3),
+    "another grid": lambda d: set_grid(d, 40),
+    "a grid beyond reason": lambda d: set_grid(d, 1 << 40),
+    "a negative grid": lambda d: set_grid(d, -1),
+    "all exact": lambda d: edit_tree(d, lambda _: LEAVES[1:]),
+}
+
+
+def test_the_untouched_tree_is_proven(network: Network, split_text: bytes) -> None:
+    tree = base64.b64decode(part(json.loads(split_text), "split")["data"]["tree"])
+    assert set(tree) == {0, *LEAVES}
+    assert proof.check(network, proof.read(split_text).certificate)
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_a_changed_tree_is_refused_under_a_new_seal(
+    name: str, network: Network, split_text: bytes
+) -> None:
+    data = json.loads(split_text)
+    TREES[name](data)
+    predicate = data["predicate"]
+    predicate["seal"] = statements._seal(predicate, data["subject"])
+    with pytest.raises(RefusedError, match="region 0, method split"):
+        verify(network, data)
 
 
 def test_another_network_is_refused(text: bytes) -> None:

@@ -3,28 +3,45 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from qdeploy.certify import semidefinite
-from qdeploy.certify.attack import attack
+import numpy as np
+
+from qdeploy.certify import semidefinite, splitting
+from qdeploy.certify.attack import Sampled, attack
 from qdeploy.certify.solvers import Solver, known_solvers
 from qdeploy.ir import Box, FixedNetwork, Network
-from qdeploy.proof import cone, kernel
+from qdeploy.proof import cone, kernel, tree
 from qdeploy.proof.certificate import Certificate, ConePart, Part, RegionClaim
 from qdeploy.proof.kernel import Analysis
+from qdeploy.proof.pair import MismatchError, align
 
 _LARGEST_CONE = 200
 """Components of chi beyond which not even the facts are laid out."""
+_SPLIT_SHARE = 0.5
+"""Part of the time that goes into splitting."""
+_FEWEST_BOXES = 32
+_TIGHT = 1.01
+_LEAST_OUTPUT = 0.1
+"""Outputs that deviate less than this part of the largest one are not worth splitting for."""
+_SMALLEST_FLOOR = 1e-30
+
+
+METHODS = ("recursion", "interval", "linear", "split", "sdp")
+"""Bound methods, cheap ones first; the first three cost next to nothing and are always used."""
+_FREE = METHODS[:3]
 
 
 @dataclass(frozen=True, slots=True)
 class CertifyRequest:
     """How much to spend on a certificate."""
 
-    time_limit: float = 20.0
-    """Predicted seconds that semidefinite bounds may take in all; prediction, not clock, decides,
-    so that equal requests give equal certificates."""
+    time_limit: float = 5.0
+    """Predicted seconds that splitting and semidefinite bounds may take in all; prediction, not
+    the clock, decides, so that equal requests give equal certificates."""
     attack_budget: int = 50_000
     """Evaluations spent on looking for a large deviation in each region."""
     seed: int = 0
+    methods: frozenset[str] = frozenset(METHODS)
+    """Which of `split` and `sdp` may be tried."""
 
 
 Progress = Callable[[str], None]
@@ -65,12 +82,37 @@ def _claim(
 ) -> RegionClaim:
     request, share = spend
     known = kernel.analysis(network, program, box)
-    parts = [kernel.prove_part(known, m, None) for m in ("recursion", "interval", "linear")]
-    cone_part = _semidefinite(known, share, progress)
-    if cone_part is not None:
-        parts.append(cone_part)
     found = attack(network, program, box, budget=request.attack_budget, seed=request.seed)
-    return kernel.combine(box, parts, kernel.witness(network, program, found.x))
+    parts = [kernel.prove_part(known, m, None) for m in _FREE]
+    witness = kernel.witness(network, program, found.x)
+    if "split" in request.methods:
+        split = _split(known, share * _SPLIT_SHARE, found, progress)
+        parts += [] if split is None else [split]
+    if "sdp" in request.methods and not _tight(kernel.combine(box, parts, witness)):
+        cones = _semidefinite(known, share * (1 - _SPLIT_SHARE), progress)
+        parts += [] if cones is None else [cones]
+    return kernel.combine(box, parts, witness)
+
+
+def _tight(claim: RegionClaim) -> bool:
+    """Whether the attack already shows that no method could gain much."""
+    return float(claim.linf) <= _TIGHT * float(claim.attack.linf)
+
+
+def _split(known: Analysis, seconds: float, found: Sampled, progress: Progress) -> Part | None:
+    """Cut the box as far as the predicted time goes."""
+    try:
+        pair = align(known.network, known.program, splitting.working_grid(known.program))
+    except MismatchError:
+        return None
+    boxes = int(seconds / splitting.predicted_seconds(pair, known.box))
+    largest = max(float(found.linf), _SMALLEST_FLOOR)
+    floor = np.maximum([float(v) for v in found.per_output], _LEAST_OUTPUT * largest)
+    if boxes < _FEWEST_BOXES or known.box.size > tree.LARGEST_AXIS:
+        return None
+    progress(f"splitting the box, up to {boxes} pieces")
+    data = splitting.grow(pair, known.program, known.box, splitting.Budget(boxes, floor))
+    return None if data is None else kernel.prove_part(known, "split", data)
 
 
 def _semidefinite(known: Analysis, share: float, progress: Progress) -> Part | None:
@@ -104,7 +146,7 @@ def _norm(facts: semidefinite.Facts, solver: Solver) -> cone.Dual | None:
 def _affordable_slacks(known: Analysis, share: float) -> bool | None:
     """Whether hidden rounding slacks can be variables; None if no cone fits the share at all."""
     for slacks in (True, False):
-        size = cone.count_variables(known.pair, known.tight, slacks=slacks)
+        size = known.cone_size(slacks=slacks)
         if 1 < size <= _LARGEST_CONE:
             forms = len(known.cone(slacks=slacks).forms)
             if 2 * semidefinite.predicted_seconds(size, forms) <= share:

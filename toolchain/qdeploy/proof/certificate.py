@@ -7,9 +7,6 @@ from fractions import Fraction
 from qdeploy.ir import Box, FixedNetwork
 from qdeploy.proof.cone import Dual
 
-METHODS = ("recursion", "interval", "linear", "sdp")
-"""Bound methods a certificate may use; the first three need no data."""
-
 ASSUMPTIONS = (
     "The reference is the ONNX graph as stored, evaluated over the real numbers on its stored "
     "parameters; values behind a cut Softmax, Sigmoid or ArgMax tail are not covered.",
@@ -43,13 +40,23 @@ class ConePart:
 
 
 @dataclass(frozen=True, slots=True)
+class SplitPart:
+    """Data of the splitting method."""
+
+    grid: int
+    """Enclosures are computed on the grid 2**-grid."""
+    tree: bytes
+    """See `qdeploy.proof.tree`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
-    """One method's bounds over a region."""
+    """One method's bounds over a region; `data` for the methods that need some."""
 
     method: str
     per_output: tuple[Decimal | None, ...]
     l2: Decimal | None
-    cone: ConePart | None = None
+    data: ConePart | SplitPart | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,11 @@ from qdeploy.proof.dyadic import (
     Interval,
     Raw,
     down,
+    integers,
     matmul,
     product_range,
     up,
     widest,
-    zeros,
 )
 from qdeploy.proof.enclosure import LayerRanges, Ranges
 from qdeploy.proof.pair import Layer, Pair
@@ -109,7 +109,7 @@ class _Builder:
     complements: list[Complement] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        constant = zeros(self.size)
+        constant = integers(self.size)
         constant[0] = 1 << self.grid
         self.rows.append(constant)
         self.tags.append(("one", -1, 0))
@@ -117,24 +117,24 @@ class _Builder:
     def constants(self, values: Interval) -> Forms:
         """Values that are no variables: known only to lie in their interval."""
         count = len(values.lo)
-        return Forms(zeros(count, self.size), values.lo, values.hi)
+        return Forms(integers((count, self.size)), values.lo, values.hi)
 
     def variable(self, lo: int, hi: int) -> Forms:
         """Return a new component of chi, scaled so that [lo, hi] maps into [-1, 1]."""
         middle = (lo + hi) >> 1
         radius = max(hi - middle, middle - lo)
-        row = zeros(1, self.size)
+        row = integers((1, self.size))
         row[0, 0] = middle
         row[0, self.next_variable] = 1 << radius.bit_length()
         self.next_variable += 1
-        return Forms(row, zeros(1), zeros(1))
+        return Forms(row, integers(1), integers(1))
 
     def variables(self, box: Interval, tag: str, layer: int) -> Forms:
         """Return one value per element of `box`; where it has no width, a constant."""
         parts = []
         for index, (lo, hi) in enumerate(zip(box.lo, box.hi, strict=True)):
             if lo == hi:
-                parts.append(Forms(zeros(1, self.size), zeros(1), zeros(1)).offset(lo))
+                parts.append(Forms(integers((1, self.size)), integers(1), integers(1)).offset(lo))
                 continue
             value = self.variable(lo, hi)
             self.at_least(value, lo, (f"{tag}_lo", layer, index))
@@ -203,7 +203,7 @@ def _unstable(t: Interval) -> Raw:
 
 
 def build(pair: Pair, ranges: Ranges, *, slacks: bool) -> Cone:
-    """Derive every form and complementarity of the pair over the box.
+    """Derive every form and complementarity of the pair over one box.
 
     `slacks`: rounding errors of hidden layers are variables; otherwise they are residuals.
     """
@@ -248,7 +248,7 @@ def _affine(layer: Layer, a: Forms, e: Forms, grid: int) -> tuple[Forms, Forms]:
 
 def _image(matrix: Raw, forms: Forms, grid: int) -> Forms:
     """Forms of matrix @ values; rounding a coefficient loses less than one unit times |chi|."""
-    residual = product_range(matrix, Interval(forms.lo, forms.hi), grid)
+    residual = product_range(matrix, Interval(forms.lo[None], forms.hi[None]), grid).row(0)
     lost = forms.rows.shape[1]
     return Forms(down(matmul(matrix, forms.rows), grid), residual.lo - lost, residual.hi + lost)
 
@@ -296,7 +296,7 @@ def _network_side(builder: _Builder, neuron: _Neuron, y: Forms, place: tuple[int
     if low >= 0:
         return y
     if high <= 0:
-        return Forms(zeros(1, builder.size), zeros(1), zeros(1))
+        return Forms(integers((1, builder.size)), integers(1), integers(1))
     a = builder.variable(0, high)
     _record_relu(builder, (a, a - y), neuron.y, ("y", *place))
     return a
@@ -417,7 +417,7 @@ def slack_matrix(cone: Cone, objective: Raw, dual: Dual) -> Raw:
     unit = 2 * cone.grid
     if dual.tau < 0:
         raise DualError("tau is negative")
-    weighted = zeros(*cone.forms.shape)
+    weighted = integers(cone.forms.shape)
     for i, j, multiplier in dual.products:
         _require_multiplier(multiplier, max(i, j), min(i, j), len(cone.forms))
         weighted[i] = weighted[i] + cone.forms[j] * multiplier
@@ -450,7 +450,7 @@ def check_factor(twice: Raw, factor: tuple[tuple[int, ...], ...], bits: int) -> 
     size = len(twice)
     if [len(row) for row in factor] != list(range(1, size + 1)):
         raise DualError("the factor has the wrong shape")
-    c = zeros(size, size)
+    c = integers((size, size))
     for i, row in enumerate(factor):
         c[i, : i + 1] = row
     common = max(bits, 2 * FACTOR_BITS)
@@ -463,7 +463,7 @@ def check_factor(twice: Raw, factor: tuple[tuple[int, ...], ...], bits: int) -> 
 
 def linear_objective(row: Raw, grid: int) -> Raw:
     """Return the matrix of a linear form: row @ chi = chi^T matrix chi, on 2**-2grid."""
-    matrix = zeros(len(row), len(row))
+    matrix = integers((len(row), len(row)))
     doubled = row << (grid - 1)
     matrix[0, :] = doubled
     matrix[:, 0] = matrix[:, 0] + doubled

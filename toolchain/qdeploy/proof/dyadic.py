@@ -1,9 +1,12 @@
 """Exact arithmetic on arrays of dyadic numbers, and outward rounding onto a grid.
 
-A dyadic array is an object array of Python integers `raw` that stands for `raw * 2**-grid`,
-with one `grid` for a whole proof. Products lie on the grid 2**-2grid and are brought back with
-`down`/`up`, which round outward: nothing here depends on floating point, so a check gives the
-same numbers on every machine.
+A dyadic array holds integers `raw` that stand for `raw * 2**-grid`, one `grid` for a whole
+analysis. Products lie on the grid 2**-2grid and are brought back with `down`/`up`, which round
+outward. Nothing depends on floating point, so a check gives the same numbers on every machine.
+
+Arrays are int64 where that is proven safe and Python integers (dtype object) elsewhere. Every
+operation whose result could leave 62 bits goes through `matmul` or `times`, which look at the
+operands first; so the dtype is a matter of speed and never of the result.
 """
 
 from dataclasses import dataclass
@@ -14,16 +17,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 Raw = NDArray[Any]
-"""Object array of Python integers."""
+"""int64, or object holding Python integers."""
 
-_INT64_BITS = 62
+NARROW_GRID = 32
+"""Grids up to this one start in int64."""
+_NARROW_BITS = 45
+_PRODUCT_BITS = 60
+_LIMB_BITS = 62
 
 
-def zeros(*shape: int) -> Raw:
-    """Return an object array of zeros."""
+def zeros(shape: tuple[int, ...] | int, grid: int) -> Raw:
+    """Return zeros in the dtype that analyses on `grid` start in."""
+    return np.zeros(shape, dtype=np.int64) if grid <= NARROW_GRID else integers(shape)
+
+
+def integers(shape: tuple[int, ...] | int) -> Raw:
+    """Return zeros that are Python integers."""
     array = np.empty(shape, dtype=object)
     array.fill(0)
     return array
+
+
+def stored(array: Raw, grid: int) -> Raw:
+    """Return integers in the dtype that analyses on `grid` start in, if they are small enough."""
+    if grid <= NARROW_GRID and widest(array) <= _NARROW_BITS:
+        return array.astype(np.int64)
+    return array.astype(object)
 
 
 def widest(array: Raw) -> int:
@@ -33,15 +52,28 @@ def widest(array: Raw) -> int:
     return max(int(array.max()).bit_length(), int(array.min()).bit_length())
 
 
-def matmul(left: Raw, right: Raw) -> Raw:
-    """Return the exact integer product.
+def times(left: Raw, right: Raw) -> Raw:
+    """Return the exact elementwise product."""
+    if left.dtype == right.dtype == np.int64:
+        if widest(left) + widest(right) <= _PRODUCT_BITS:
+            return np.asarray(left * right)
+        return np.asarray(left.astype(object) * right)
+    return np.asarray(left.astype(object) * right.astype(object))
 
-    Wide integers are cut into limbs small enough that every int64 sum of limb products is exact:
-    with limbs of b bits and n terms, |sum| < n * 2**2b <= 2**62.
+
+def matmul(left: Raw, right: Raw) -> Raw:
+    """Return the exact matrix product.
+
+    int64 operands are multiplied directly where no sum can leave 60 bits. Wider integers are cut
+    into limbs of b bits with terms * 2**2b <= 2**62, so that every int64 sum is exact.
     """
-    terms = max(left.shape[-1], 1)
-    limb = (_INT64_BITS - terms.bit_length()) // 2
-    lefts, rights = _limbs(left, limb), _limbs(right, limb)
+    terms = max(left.shape[-1], 1).bit_length()
+    if left.dtype == right.dtype == np.int64 and (
+        widest(left) + widest(right) + terms <= _PRODUCT_BITS
+    ):
+        return np.asarray(left @ right)
+    limb = (_LIMB_BITS - terms) // 2
+    lefts, rights = _limbs(left.astype(object), limb), _limbs(right.astype(object), limb)
     total: Any = 0
     for i, a in enumerate(lefts):
         for j, b in enumerate(rights):
@@ -82,7 +114,7 @@ def ceil_to_grid(value: Fraction, grid: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Elementwise enclosures lo <= value <= hi, raw on the proof's grid."""
+    """Elementwise enclosures lo <= value <= hi, raw on the analysis's grid; rows are boxes."""
 
     lo: Raw
     hi: Raw
@@ -90,7 +122,7 @@ class Interval:
     @property
     def magnitude(self) -> Raw:
         """Largest absolute value in each element."""
-        return np.asarray(np.maximum(abs(self.lo), abs(self.hi)), dtype=object)
+        return np.asarray(np.maximum(abs(self.lo), abs(self.hi)))
 
     def __add__(self, other: "Interval") -> "Interval":
         return Interval(self.lo + other.lo, self.hi + other.hi)
@@ -105,28 +137,31 @@ class Interval:
     def meet(self, other: "Interval") -> "Interval":
         """Return the intersection: both enclosures hold."""
         return Interval(
-            np.asarray(np.maximum(self.lo, other.lo), dtype=object),
-            np.asarray(np.minimum(self.hi, other.hi), dtype=object),
+            np.asarray(np.maximum(self.lo, other.lo)), np.asarray(np.minimum(self.hi, other.hi))
         )
 
     def relu(self) -> "Interval":
         """Return the range of max(value, 0)."""
         return Interval(positive(self.lo), positive(self.hi))
 
+    def row(self, index: int) -> "Interval":
+        """Return the enclosures over one box."""
+        return Interval(self.lo[index], self.hi[index])
+
 
 def positive(array: Raw) -> Raw:
     """Return max(array, 0)."""
-    return np.asarray(np.maximum(array, 0), dtype=object)
+    return np.asarray(np.maximum(array, 0))
 
 
 def negative(array: Raw) -> Raw:
     """Return min(array, 0)."""
-    return np.asarray(np.minimum(array, 0), dtype=object)
+    return np.asarray(np.minimum(array, 0))
 
 
 def product_range(matrix: Raw, box: Interval, grid: int) -> Interval:
-    """Enclose matrix @ v for every v in `box`; matrix and box on the same grid."""
-    plus, minus = positive(matrix), negative(matrix)
-    low = matmul(plus, box.lo[:, None]) + matmul(minus, box.hi[:, None])
-    high = matmul(plus, box.hi[:, None]) + matmul(minus, box.lo[:, None])
-    return Interval(down(low[:, 0], grid), up(high[:, 0], grid))
+    """Enclose matrix @ v for every v in each row of `box` [boxes, n] -> [boxes, m]."""
+    plus, minus = positive(matrix).T, negative(matrix).T
+    low = matmul(box.lo, plus) + matmul(box.hi, minus)
+    high = matmul(box.hi, plus) + matmul(box.lo, minus)
+    return Interval(down(low, grid), up(high, grid))

@@ -13,6 +13,10 @@ class Signal:
     b: Interval
     e: Interval
 
+    def row(self, index: int) -> "Signal":
+        """Return the enclosures over one box."""
+        return Signal(self.a.row(index), self.b.row(index), self.e.row(index))
+
 
 @dataclass(frozen=True, slots=True)
 class LayerRanges:
@@ -24,10 +28,20 @@ class LayerRanges:
     r: Interval
     out: Signal
 
+    def row(self, index: int) -> "LayerRanges":
+        """Return the enclosures over one box."""
+        return LayerRanges(
+            self.y.row(index),
+            self.z.row(index),
+            self.d.row(index),
+            self.r.row(index),
+            self.out.row(index),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
-    """Enclosures for a whole pair over one box."""
+    """Enclosures for a whole pair over boxes [boxes, n], or over one box after `row`."""
 
     input: Signal
     layers: tuple[LayerRanges, ...]
@@ -35,3 +49,7 @@ class Ranges:
     def signal(self, layer: int) -> Signal:
         """Return what enters `layer`."""
         return self.input if layer == 0 else self.layers[layer - 1].out
+
+    def row(self, index: int) -> "Ranges":
+        """Return the enclosures over one box."""
+        return Ranges(self.input.row(index), tuple(layer.row(index) for layer in self.layers))

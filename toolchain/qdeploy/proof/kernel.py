@@ -16,21 +16,23 @@ from qdeploy import ops
 from qdeploy.diagnostics import RefusedError
 from qdeploy.fixedpoint import round_fraction
 from qdeploy.ir import Box, FixedNetwork, Network, exact
-from qdeploy.proof import cone
+from qdeploy.proof import cone, tree
 from qdeploy.proof.certificate import (
     Certificate,
     ConePart,
     Part,
     RegionClaim,
     SignedDual,
+    SplitPart,
     Witness,
 )
 from qdeploy.proof.cone import Cone, Dual, DualError
 from qdeploy.proof.dyadic import Raw, widest
 from qdeploy.proof.enclosure import Ranges
-from qdeploy.proof.pair import MismatchError, Pair, align
-from qdeploy.proof.ranges import analyse, recursion_bound, reference_error
+from qdeploy.proof.pair import MismatchError, align
+from qdeploy.proof.ranges import analyse, boxes_on_grid, recursion_bound, reference_error
 from qdeploy.proof.rounded import decimal_above, decimal_below, root_above
+from qdeploy.proof.tree import TreeError
 
 LARGEST_CONE = 400
 """Components of chi that a certificate may ask to be checked."""
@@ -49,30 +51,36 @@ class Proven:
 class Analysis:
     """Everything the methods share about one pair over one box, computed when first needed."""
 
-    def __init__(self, pair: Pair, box: Box) -> None:
-        self.pair = pair
+    def __init__(self, network: Network, program: FixedNetwork, box: Box) -> None:
+        self.network = network
+        self.program = program
         self.box = box
+        self.pair = align(network, program)
         self._cones: dict[bool, Cone] = {}
 
     @cached_property
     def intervals(self) -> Ranges:
-        """Interval enclosures."""
-        return analyse(self.pair, self.box, use_linear=False)
+        """Interval enclosures, [1, n]."""
+        return analyse(self.pair, boxes_on_grid([self.box], self.pair.grid), use_linear=False)
 
     @cached_property
     def tight(self) -> Ranges:
-        """Enclosures tightened by linear back-substitution."""
-        return analyse(self.pair, self.box, use_linear=True)
+        """Enclosures tightened by linear back-substitution, [1, n]."""
+        return analyse(self.pair, boxes_on_grid([self.box], self.pair.grid), use_linear=True)
 
     @cached_property
     def reference(self) -> Raw:
         """Error per output of having the network's parameters on the proof's grid."""
-        return reference_error(self.pair, self.intervals)
+        return np.asarray(reference_error(self.pair, self.intervals)[0])
+
+    def cone_size(self, *, slacks: bool) -> int:
+        """Return what `cone` would have for components, without building it."""
+        return cone.count_variables(self.pair, self.tight.row(0), slacks=slacks)
 
     def cone(self, *, slacks: bool) -> Cone:
         """Return the semidefinite facts."""
         if slacks not in self._cones:
-            self._cones[slacks] = cone.build(self.pair, self.tight, slacks=slacks)
+            self._cones[slacks] = cone.build(self.pair, self.tight.row(0), slacks=slacks)
         return self._cones[slacks]
 
 
@@ -83,43 +91,58 @@ def analysis(network: Network, program: FixedNetwork, box: Box) -> Analysis:
         RefusedError: they do not belong together.
     """
     try:
-        pair = align(network, program)
+        known = Analysis(network, program, box)
     except MismatchError as problem:
         raise RefusedError(f"program: {problem}") from problem
-    if box.size != pair.layers[0].w.shape[1]:
+    if box.size != known.pair.layers[0].w.shape[1]:
         raise RefusedError(f"the region has {box.size} inputs, the network another number")
-    return Analysis(pair, box)
+    return known
 
 
-def prove_part(known: Analysis, method: str, data: ConePart | None) -> Part:
-    """Derive one method's bounds; `data` is what the semidefinite method needs.
+def prove_part(known: Analysis, method: str, data: ConePart | SplitPart | None) -> Part:
+    """Derive one method's bounds from what the method needs.
 
     Raises:
-        DualError: the data prove nothing.
+        DualError, TreeError, MismatchError: the data prove nothing.
     """
     match method, data:
         case "recursion", None:
-            bound = recursion_bound(known.pair, known.intervals)
-            return _part(known, method, [bound] * known.pair.layers[-1].width, None)
+            bound = int(recursion_bound(known.pair, known.intervals)[0])
+            return _part(known, method, [bound] * known.pair.layers[-1].width)
         case "interval", None:
-            return _part(known, method, _deviation(known.intervals), None)
+            return _part(known, method, _deviation(known.intervals))
         case "linear", None:
-            return _part(known, method, _deviation(known.tight), None)
+            return _part(known, method, _deviation(known.tight))
         case "sdp", ConePart():
             return _cone_part(known, data)
+        case "split", SplitPart():
+            return _split_part(known, data)
         case _:
             raise DualError(f"method {method!r} is unknown or lacks its data")
 
 
 def _deviation(ranges: Ranges) -> list[int]:
-    return list(ranges.layers[-1].out.e.magnitude)
+    return list(ranges.layers[-1].out.e.magnitude[0])
 
 
-def _part(known: Analysis, method: str, raw: Sequence[int], data: ConePart | None) -> Part:
-    scale = Fraction(1, 1 << known.pair.grid)
-    exact_bounds = [(r + extra) * scale for r, extra in zip(raw, known.reference, strict=True)]
+def _part(known: Analysis, method: str, raw: Sequence[int]) -> Part:
+    scale = two_to(-known.pair.grid)
+    exact_bounds = [
+        (int(r) + int(extra)) * scale for r, extra in zip(raw, known.reference, strict=True)
+    ]
     per_output = tuple(decimal_above(b) for b in exact_bounds)
-    return Part(method, per_output, euclidean(per_output), data)
+    return Part(method, per_output, euclidean(per_output))
+
+
+def _split_part(known: Analysis, data: SplitPart) -> Part:
+    """The largest deviation over all leaves, output by output and in the 2-norm."""
+    pair = align(known.network, known.program, data.grid)
+    leaves = tree.expand(data.tree, boxes_on_grid([known.box], data.grid))
+    bounds = tree.leaf_bounds(pair, known.program, leaves)
+    scale = two_to(-data.grid)
+    per_output = tuple(decimal_above(int(b) * scale) for b in bounds.max(axis=0))
+    largest = int((bounds * bounds).sum(axis=1).max())
+    return Part("split", per_output, decimal_above(root_above(largest * scale**2)), data)
 
 
 def euclidean(per_output: Sequence[Decimal]) -> Decimal:
@@ -255,17 +278,16 @@ def _check_region(
 def _require_affordable(known: Analysis, claim: RegionClaim, place: str) -> None:
     """Refuse data so large that checking them would exhaust the machine."""
     for part in claim.parts:
-        if part.cone is None:
-            continue
-        size = cone.count_variables(known.pair, known.tight, slacks=part.cone.slacks)
-        if size > LARGEST_CONE:
-            raise RefusedError(f"{place}: a cone of {size} components is beyond {LARGEST_CONE}")
+        if isinstance(part.data, ConePart):
+            size = known.cone_size(slacks=part.data.slacks)
+            if size > LARGEST_CONE:
+                raise RefusedError(f"{place}: a cone of {size} components is over {LARGEST_CONE}")
 
 
 def _prove_again(known: Analysis, part: Part, place: str) -> Part:
     try:
-        return prove_part(known, part.method, part.cone)
-    except DualError as problem:
+        return prove_part(known, part.method, part.data)
+    except (DualError, TreeError, MismatchError) as problem:
         raise RefusedError(f"{place}: {problem}") from problem
 
 

@@ -10,7 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qdeploy.proof.dyadic import Interval, Raw, down, matmul, negative, positive, up, zeros
+from qdeploy.proof.dyadic import (
+    Interval,
+    Raw,
+    down,
+    matmul,
+    negative,
+    positive,
+    times,
+    up,
+    zeros,
+)
 from qdeploy.proof.enclosure import LayerRanges, Ranges
 from qdeploy.proof.pair import Layer, Pair
 
@@ -45,49 +55,49 @@ class Relaxation:
 
 def back_substitute(pair: Pair, before: Ranges, layer: Layer) -> Affine:
     """Enclose y, z and d of `layer`, whose predecessors are enclosed by `before`."""
-    nothing = zeros(*layer.w.shape)
+    nothing = zeros(layer.w.shape, pair.grid)
     on_a = np.concatenate([layer.w, layer.v, layer.v - layer.w])
     on_e = np.concatenate([nothing, layer.v, layer.v])
     offset = np.concatenate([layer.c, layer.v_bias, layer.v_bias - layer.c])
-    high = upper_bound(pair, before, on_a, on_e) + offset
-    low = offset - upper_bound(pair, before, -on_a, -on_e)
-    rows = layer.width
-    return Affine(
-        Interval(low[:rows], high[:rows]),
-        Interval(low[rows : 2 * rows], high[rows : 2 * rows]),
-        Interval(low[2 * rows :], high[2 * rows :]),
-    )
+    both_a, both_e = (np.concatenate([rows, -rows])[None] for rows in (on_a, on_e))
+    bound = upper_bound(pair, before, both_a, both_e)
+    count = len(offset)
+    high, low = bound[:, :count] + offset, offset - bound[:, count:]
+    ends = [slice(k * layer.width, (k + 1) * layer.width) for k in range(3)]
+    return Affine(*(Interval(low[:, rows], high[:, rows]) for rows in ends))
 
 
 def upper_bound(pair: Pair, before: Ranges, on_a: Raw, on_e: Raw) -> Raw:
-    """Bound on_a @ a + on_e @ e above; a, e being what the last layer of `before` emits."""
+    """Bound on_a @ a + on_e @ e above; a, e being what the last layer of `before` emits.
+
+    Coefficients are [boxes or 1, rows, n]; the bounds are [boxes, rows].
+    """
     grid = pair.grid
-    offset = zeros(on_a.shape[0])
+    offset = zeros((1, on_a.shape[1]), grid)
     for index in range(len(before.layers) - 1, -1, -1):
         layer, ranges = pair.layers[index], before.layers[index]
         on_y, on_d, passed = _through_activation(relax(grid, layer, ranges), on_a, on_e, grid)
         on_y, slack_y = _onto_grid(on_y, grid, ranges.y)
         on_d, slack_d = _onto_grid(on_d, grid, ranges.d)
-        constants = matmul(on_y, layer.c[:, None]) + matmul(on_d, (layer.v_bias - layer.c)[:, None])
+        constants = matmul(on_y, layer.c) + matmul(on_d, layer.v_bias - layer.c)
         entering = before.signal(index)
         products = matmul(on_y, layer.w) + matmul(on_d, layer.v - layer.w)
         on_a, slack_a = _onto_grid(products, grid, entering.a)
         on_e, slack_e = _onto_grid(matmul(on_d, layer.v), grid, entering.e)
-        slack = slack_y + slack_d + slack_a + slack_e
-        offset = offset + passed + up(constants[:, 0], grid) + slack
+        offset = offset + passed + up(constants, grid) + slack_y + slack_d + slack_a + slack_e
     return offset + _maximum(on_a, before.input.a, grid) + _maximum(on_e, before.input.e, grid)
 
 
-def _onto_grid(product: Raw, grid: int, box: Interval) -> tuple[Raw, int]:
+def _onto_grid(product: Raw, grid: int, box: Interval) -> tuple[Raw, Raw]:
     """Round coefficients down to the grid; the lost part, in [0, 1) unit, meets max(v, 0)."""
-    lost = int(positive(box.hi).sum())
-    return down(product, grid), -((-lost) >> grid)
+    lost = positive(box.hi).sum(axis=1, keepdims=True)
+    return down(product, grid), up(lost, grid)
 
 
 def _maximum(coefficients: Raw, box: Interval, grid: int) -> Raw:
-    high = matmul(positive(coefficients), box.hi[:, None])
-    low = matmul(negative(coefficients), box.lo[:, None])
-    return up((high + low)[:, 0], grid)
+    high = matmul(positive(coefficients), box.hi[:, :, None])
+    low = matmul(negative(coefficients), box.lo[:, :, None])
+    return up((high + low)[:, :, 0], grid)
 
 
 def _through_activation(
@@ -103,18 +113,18 @@ def _through_activation(
         (positive(on_e), planes.e_high),
         (negative(on_e), planes.e_low),
     )
-    on_y, on_d = zeros(*on_a.shape), zeros(*on_a.shape)
-    offset = zeros(on_a.shape[0])
+    on_y = on_d = offset = zeros((1, 1, 1), grid)
     for part, plane in signed:
-        on_y = on_y + part * plane.y[None, :]
-        on_d = on_d + part * plane.d[None, :]
-        offset = offset + matmul(part, plane.offset[:, None])[:, 0]
-    return on_y, on_d, up(offset, grid)
+        on_y = on_y + times(part, plane.y[:, None, :])
+        on_d = on_d + times(part, plane.d[:, None, :])
+        offset = offset + matmul(part, plane.offset[:, :, None])
+    return on_y, on_d, up(offset[:, :, 0], grid)
 
 
 def relax(grid: int, layer: Layer, ranges: LayerRanges) -> Relaxation:
     """Enclose a and e of one layer by planes over (y, d)."""
-    unit, none = zeros(layer.width) + (1 << grid), zeros(layer.width)
+    none = zeros(ranges.y.lo.shape, grid)
+    unit = none + (1 << grid)
     if not layer.relu:
         same = Plane(unit, none, none)
         return Relaxation(
@@ -141,7 +151,8 @@ def relax(grid: int, layer: Layer, ranges: LayerRanges) -> Relaxation:
 
 def _relu_lines(t: Interval, grid: int) -> tuple[Plane, Plane]:
     """Lines below and above relu(t) on the interval; the slope stands in `y`."""
-    unit, none = zeros(*t.lo.shape) + (1 << grid), zeros(*t.lo.shape)
+    none = zeros(t.lo.shape, grid)
+    unit = none + (1 << grid)
     below = np.where((t.lo >= 0) | ((t.hi > 0) & (t.hi > -t.lo)), unit, none)
     slope, offset = relu_chord(t, grid)
     return Plane(below, none, none), Plane(slope, none, offset)
@@ -149,11 +160,12 @@ def _relu_lines(t: Interval, grid: int) -> tuple[Plane, Plane]:
 
 def relu_chord(t: Interval, grid: int) -> tuple[Raw, Raw]:
     """Return slope and offset of a line above relu(t) on the interval, close to its chord."""
-    unit, none = zeros(*t.lo.shape) + (1 << grid), zeros(*t.lo.shape)
+    none = zeros(t.lo.shape, grid)
+    unit = none + (1 << grid)
     on, crossing = t.lo >= 0, (t.lo < 0) & (t.hi > 0)
     width = np.where(crossing, t.hi - t.lo, 1)
-    slope = np.where(on, unit, np.where(crossing, t.hi * unit // width, none))
-    ends = np.maximum(-slope * t.lo, (unit - slope) * t.hi)
+    slope = np.where(on, unit, np.where(crossing, times(positive(t.hi), unit) // width, none))
+    ends = np.maximum(times(-slope, t.lo), times(unit - slope, t.hi))
     return slope, np.where(crossing, up(np.asarray(ends), grid), none)
 
 
@@ -164,9 +176,9 @@ def _mirrored(plane: Plane) -> Plane:
 def _lower_at_centre(first: Plane, second: Plane, ranges: LayerRanges, grid: int) -> Plane:
     """Choose per neuron the plane that is lower at the middle of the (y, d) range."""
     y, d = ranges.y.lo + ranges.y.hi, ranges.d.lo + ranges.d.hi
-    sloping = (first.y - second.y) * y + (first.d - second.d) * d
-    twice = sloping + (first.offset - second.offset) * (2 << grid)
-    keep = twice <= 0
+    sloping = times(first.y - second.y, y) + times(first.d - second.d, d)
+    apart = first.offset - second.offset
+    keep = sloping + times(apart, zeros(apart.shape, grid) + (2 << grid)) <= 0
     return Plane(
         np.where(keep, first.y, second.y),
         np.where(keep, first.d, second.d),

@@ -12,10 +12,12 @@ import numpy as np
 
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import FixedNetwork, FixedNode, Network, Node
-from qdeploy.proof.dyadic import Raw, ceil_to_grid, zeros
+from qdeploy.ops import accumulator_bound
+from qdeploy.proof.dyadic import Raw, ceil_to_grid, stored, zeros
 
 _GRID_BITS = 64
 _GUARD_BITS = 16
+_FINEST_GRID = 1024
 
 
 class MismatchError(ValueError):
@@ -32,6 +34,8 @@ class Layer:
     v_bias: Raw
     inexact: bool
     """Whether some entry of W or c had to be rounded onto the grid, by at most half a unit."""
+    bias_inexact: bool
+    """Whether some entry of v had to be rounded down onto the grid, by less than a unit."""
     relu: bool
     output: QFormat
     rounding: Rounding
@@ -68,8 +72,8 @@ class _CodeLayer:
     relu: bool
 
 
-def align(network: Network, program: FixedNetwork) -> Pair:
-    """Put network and program side by side.
+def align(network: Network, program: FixedNetwork, grid: int | None = None) -> Pair:
+    """Put network and program side by side on a grid; None: one that holds the program exactly.
 
     Raises:
         MismatchError: they are not chains of the same layers, or the program breaks a rule of
@@ -83,7 +87,7 @@ def align(network: Network, program: FixedNetwork) -> Pair:
         raise MismatchError(f"the program has {len(codes)} layers, the network {len(reals)}")
     if program.input.tensor.size != network.inputs[0].size:
         raise MismatchError("program and network differ in the number of inputs")
-    grid = _working_grid(program)
+    grid = _grid(program, grid)
     width = program.input.tensor.size
     layers = []
     for real, code in zip(reals, codes, strict=True):
@@ -92,11 +96,16 @@ def align(network: Network, program: FixedNetwork) -> Pair:
     return Pair(program.input.format, program.input.rounding, tuple(layers), grid)
 
 
-def _working_grid(program: FixedNetwork) -> int:
-    finest = [t.format.fb for t in program.tensors]
-    finest += [n.accumulator.fb for n in program.nodes if n.accumulator is not None]
-    finest += [a.format.fb for n in program.nodes for a in n.arrays.values()]
-    return max(_GRID_BITS, max(finest) + _GUARD_BITS)
+def _grid(program: FixedNetwork, wanted: int | None) -> int:
+    """Codes must lie on the grid; accumulators, and so biases, need not."""
+    codes = [t.format.fb for t in program.tensors]
+    codes += [n.arrays["weight"].format.fb for n in program.nodes if "weight" in n.arrays]
+    if wanted is not None:
+        if not max(codes) < wanted <= _FINEST_GRID:
+            raise MismatchError(f"a grid of 2^-{wanted} does not hold the program's codes")
+        return wanted
+    finest = [n.accumulator.fb for n in program.nodes if n.accumulator is not None]
+    return max(_GRID_BITS, max(codes + finest) + _GUARD_BITS)
 
 
 def _real_layers(network: Network) -> list[_RealLayer]:
@@ -208,10 +217,7 @@ def _check_accumulator(
         raise MismatchError(f"program node {node.name} shifts by {shift}, which misses its format")
     sums = abs(weight.raw.astype(object)).sum(axis=1) * magnitude + abs(bias.raw.astype(object))
     worst = int(max(sums))
-    if shift > 0 and rounding is Rounding.NEAREST:
-        worst += 1 << (shift - 1)
-    elif shift < 0:
-        worst <<= -shift
+    worst = accumulator_bound(worst, shift, rounding)
     if worst > accumulator.bound:
         raise MismatchError(
             f"program node {node.name} can reach {worst} in its accumulator, "
@@ -226,9 +232,9 @@ def _layer(
         raise MismatchError(f"program tensor {code.output} is not the network's layer")
     output = program.tensor(code.output)
     if real.dense is None or code.dense is None or code.dense.accumulator is None:
-        identity = zeros(width, width)
+        identity = zeros((width, width), grid)
         np.fill_diagonal(identity, 1 << grid)
-        nothing = zeros(width)
+        nothing = zeros(width, grid)
         step = output.format.step
         return Layer(
             identity,
@@ -236,6 +242,7 @@ def _layer(
             identity,
             nothing,
             inexact=False,
+            bias_inexact=False,
             relu=True,
             output=output.format,
             rounding=output.rounding,
@@ -247,17 +254,23 @@ def _layer(
         raise MismatchError(f"program node {code.dense.name} has another shape than the network's")
     w_raw, w_inexact = _onto_grid(w, grid)
     c_raw, c_inexact = _onto_grid(c, grid)
+    missing = bias.format.fb - grid
     return Layer(
         w_raw,
         c_raw,
-        v.raw.astype(object) * (1 << (grid - v.format.fb)),
-        bias.raw.astype(object) * (1 << (grid - bias.format.fb)),
-        w_inexact or c_inexact,
-        real.relu,
-        output.format,
-        output.rounding,
-        _power_of_two(-code.dense.accumulator.fb),
+        stored(v.raw.astype(object) << (grid - v.format.fb), grid),
+        stored(_scaled(bias.raw.astype(object), -missing), grid),
+        inexact=w_inexact or c_inexact,
+        bias_inexact=missing > 0 and bool((bias.raw.astype(object) % (1 << missing)).any()),
+        relu=real.relu,
+        output=output.format,
+        rounding=output.rounding,
+        z_step=_power_of_two(-code.dense.accumulator.fb),
     )
+
+
+def _scaled(raw: Raw, shift: int) -> Raw:
+    return raw << shift if shift >= 0 else raw >> -shift
 
 
 def _onto_grid(parameter: Raw, grid: int) -> tuple[Raw, bool]:
@@ -266,7 +279,7 @@ def _onto_grid(parameter: Raw, grid: int) -> tuple[Raw, bool]:
     inexact = any(Fraction(r, 1 << grid) != p for r, p in zip(flat, parameter.ravel(), strict=True))
     raw = np.empty(len(flat), dtype=object)
     raw[:] = flat
-    return raw.reshape(parameter.shape), inexact
+    return stored(raw.reshape(parameter.shape), grid), inexact
 
 
 def _power_of_two(exponent: int) -> Fraction:

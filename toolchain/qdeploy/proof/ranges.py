@@ -1,16 +1,20 @@
-"""Enclosures of everything that happens inside f and g over a box: intervals, then linear bounds.
+"""Enclosures of everything that happens inside f and g over boxes: intervals, then linear bounds.
 
 For every layer: y of the network, z of the program, d = z - y, and behind the activation the
 network's a, the program's b and the deviation e = b - a (docs/CERTIFICATES.md). Intervals go
 forward; `use_linear` tightens y, z and d by substituting linear relaxations back through all
-earlier layers, on (a, e) jointly.
+earlier layers, on (a, e) jointly. Many boxes are analysed at once: every array is [boxes, n].
+
+Where the bias of the program lies finer than the grid, z stands for the sum with the bias rounded
+down; what is missing, less than one unit, is part of the rounding error r.
 """
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 
-from qdeploy.fixedpoint import round_fraction, rounding_error
+from qdeploy.fixedpoint import QFormat, Rounding, round_shift, rounding_error
 from qdeploy.ir import Box
 from qdeploy.proof import linear
 from qdeploy.proof.dyadic import (
@@ -22,15 +26,25 @@ from qdeploy.proof.dyadic import (
     negative,
     positive,
     product_range,
+    stored,
+    times,
     up,
+    zeros,
 )
 from qdeploy.proof.enclosure import LayerRanges, Ranges, Signal
 from qdeploy.proof.pair import Layer, Pair
 
 
-def analyse(pair: Pair, box: Box, *, use_linear: bool) -> Ranges:
-    """Enclose every quantity of the pair over the box."""
-    entering = input_signal(pair, box)
+def boxes_on_grid(boxes: Sequence[Box], grid: int) -> Interval:
+    """Return boxes [boxes, n] whose corners were moved outward onto the grid."""
+    lo = [[floor_to_grid(v, grid) for v in box.lo] for box in boxes]
+    hi = [[ceil_to_grid(v, grid) for v in box.hi] for box in boxes]
+    return Interval(*(stored(np.array(side, dtype=object), grid) for side in (lo, hi)))
+
+
+def analyse(pair: Pair, boxes: Interval, *, use_linear: bool) -> Ranges:
+    """Enclose every quantity of the pair over each box."""
+    entering = input_signal(pair, boxes)
     found: list[LayerRanges] = []
     for index, layer in enumerate(pair.layers):
         signal = entering if index == 0 else found[-1].out
@@ -44,20 +58,15 @@ def analyse(pair: Pair, box: Box, *, use_linear: bool) -> Ranges:
     return Ranges(entering, tuple(found))
 
 
-def input_signal(pair: Pair, box: Box) -> Signal:
-    """Return x, its quantised value and the quantisation error over the box."""
-    a = _interval(pair, box.lo, box.hi)
-    fmt, mode = pair.input, pair.input_rounding
-    codes = [
-        [min(max(round_fraction(v / fmt.step, mode), fmt.raw_min), fmt.raw_max) for v in side]
-        for side in (box.lo, box.hi)
-    ]
-    b = _interval(pair, [c * fmt.step for c in codes[0]], [c * fmt.step for c in codes[1]])
-    errors = [
-        rounding_error(lo, hi, fmt, mode, None) for lo, hi in zip(box.lo, box.hi, strict=True)
-    ]
-    e = _interval(pair, [low for low, _ in errors], [high for _, high in errors])
-    return Signal(a, b, e.meet(b - a))
+def input_signal(pair: Pair, x: Interval) -> Signal:
+    """Return x, its quantised value and the quantisation error over each box."""
+    fmt, grid = pair.input, pair.grid
+    shift = grid - fmt.fb
+    codes = (round_shift(side, shift, pair.input_rounding) for side in (x.lo, x.hi))
+    ends = (np.clip(c.astype(object), fmt.raw_min, fmt.raw_max) << shift for c in codes)
+    b = Interval(*(stored(end, grid) for end in ends))
+    e = saturating_error(x, fmt, pair.input_rounding, None, grid)
+    return Signal(x, b, e.meet(b - x))
 
 
 def _affine(pair: Pair, layer: Layer, s: Signal) -> tuple[Interval, Interval, Interval]:
@@ -87,59 +96,65 @@ def _rounding(pair: Pair, layer: Layer, z: Interval) -> Interval:
 
     With a ReLU only z >= 0 counts: below, program and ReLU both give 0 in every rounding mode.
     """
-    scale = Fraction(1, 1 << pair.grid)
-    low, high = [], []
-    for z_lo, z_hi in zip(z.lo, z.hi, strict=True):
-        lo, hi = z_lo * scale, z_hi * scale
-        error = (Fraction(0), Fraction(0))
-        if not layer.relu:
-            error = rounding_error(lo, hi, layer.output, layer.rounding, layer.z_step)
-        elif hi > 0:
-            start = max(lo, Fraction(0))
-            error = rounding_error(start, hi, layer.output, layer.rounding, layer.z_step)
-        if layer.relu and lo < 0:
-            error = (min(error[0], Fraction(0)), max(error[1], Fraction(0)))
-        low.append(error[0])
-        high.append(error[1])
-    return _interval(pair, low, high)
+    missing = int(layer.bias_inexact)
+    true = Interval(z.lo, z.hi + missing)
+    counted = true.relu() if layer.relu else true
+    r = saturating_error(counted, layer.output, layer.rounding, layer.z_step, pair.grid)
+    if layer.relu:
+        asleep, crossing = true.hi <= 0, true.lo < 0
+        r = Interval(
+            np.where(asleep, 0, np.where(crossing, negative(r.lo), r.lo)),
+            np.where(asleep, 0, np.where(crossing, positive(r.hi), r.hi)),
+        )
+    # relu(z + s) - relu(z) lies in [0, s] for the missing part s of the bias.
+    return Interval(r.lo, r.hi + missing)
 
 
-def _interval(
-    pair: Pair, lo: tuple[Fraction, ...] | list[Fraction], hi: tuple[Fraction, ...] | list[Fraction]
+def saturating_error(
+    v: Interval, fmt: QFormat, mode: Rounding, spacing: Fraction | None, grid: int
 ) -> Interval:
+    """Enclose sat(round(v)) - v elementwise; `spacing`: v is known to be a multiple of it."""
+    down_error, up_error = rounding_error(fmt.min, fmt.max, fmt, mode, spacing)
+    low = zeros(v.lo.shape, grid) + floor_to_grid(down_error, grid)
+    high = zeros(v.lo.shape, grid) + ceil_to_grid(up_error, grid)
+    if mode is Rounding.TRUNC:
+        # Towards zero: down for positive values only, up for negative ones only.
+        low, high = np.where(v.hi > 0, low, 0), np.where(v.lo < 0, high, 0)
+    top, bottom = floor_to_grid(fmt.max, grid), ceil_to_grid(fmt.min, grid)
     return Interval(
-        np.array([floor_to_grid(v, pair.grid) for v in lo], dtype=object),
-        np.array([ceil_to_grid(v, pair.grid) for v in hi], dtype=object),
+        np.asarray(np.minimum(low, np.minimum(top - v.hi, 0))),
+        np.asarray(np.maximum(high, np.maximum(bottom - v.lo, 0))),
     )
 
 
 def reference_error(pair: Pair, ranges: Ranges) -> Raw:
     """Bound |f - f'| per output, f' being f with its parameters rounded onto the proof's grid.
 
-    Zero when every parameter lies on the grid, as float32 parameters of usual size do.
+    Zero when every parameter lies on the grid, as float32 parameters of usual size do on a fine
+    one. [boxes, outputs].
     """
-    error = np.array([0] * pair.layers[0].w.shape[1], dtype=object)
+    error = zeros(ranges.input.a.lo.shape, pair.grid)
     for index, layer in enumerate(pair.layers):
         reach = ranges.signal(index).a.magnitude + error
-        error = up(matmul(abs(layer.w), error[:, None])[:, 0], pair.grid)
+        error = up(matmul(error, abs(layer.w).T), pair.grid)
         if layer.inexact:
             # Every entry moved by at most half a unit of the grid, the bias likewise.
-            error = error + up(np.array([int(reach.sum())], dtype=object), pair.grid) + 1
+            error = error + up(reach.sum(axis=1, keepdims=True), pair.grid) + 1
     return error
 
 
-def recursion_bound(pair: Pair, ranges: Ranges) -> int:
-    """Bound every output's deviation by one number, layer norm by layer norm.
+def recursion_bound(pair: Pair, ranges: Ranges) -> Raw:
+    """Bound every output's deviation by one number a box, layer norm by layer norm.
 
     D_0 = sup |Q(x) - x|; D_k+1 = |V|_inf D_k + max_i (sum_j |V - W|_ij sup|a_j| + |v - c|_i) + rho
-    (docs/CERTIFICATES.md, "Recursion"). Needs no more than the network's own ranges.
+    (docs/CERTIFICATES.md, "recursion"). Needs no more than the network's own ranges.
     """
-    deviation = int(ranges.input.e.magnitude.max())
+    deviation = ranges.input.e.magnitude.max(axis=1)
     for index, layer in enumerate(pair.layers):
         reach = ranges.signal(index).a.magnitude
-        norm = int(abs(layer.v).sum(axis=1).max())
-        moved = matmul(abs(layer.v - layer.w), reach[:, None])[:, 0]
-        source = up(moved, pair.grid) + abs(layer.v_bias - layer.c)
-        rounding = int(ranges.layers[index].r.magnitude.max())
-        deviation = -((-norm * deviation) >> pair.grid) + int(source.max()) + rounding
-    return deviation
+        norm = abs(layer.v).astype(object).sum(axis=1).max()
+        moved = up(matmul(reach, abs(layer.v - layer.w).T), pair.grid)
+        source = (moved + abs(layer.v_bias - layer.c)).max(axis=1)
+        grown = times(deviation, np.array(norm, dtype=object))
+        deviation = up(grown, pair.grid) + source + ranges.layers[index].r.magnitude.max(axis=1)
+    return np.asarray(deviation)

@@ -6,6 +6,7 @@ hexadecimal doubles and bounds are decimal strings, so that no JSON reader round
 digests names the part that somebody changed; it convinces nobody of anything: the kernel does.
 """
 
+import base64
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from qdeploy.proof.certificate import (
     Part,
     RegionClaim,
     SignedDual,
+    SplitPart,
     Witness,
 )
 from qdeploy.proof.cone import Dual
@@ -193,10 +195,10 @@ def _seal_region(region: Json, name: str) -> dict[str, str]:
         f"{name} attack": _digest(region["attack"]),
     }
     for part in region["parts"]:
-        bound = {k: v for k, v in part.items() if k != "cone"}
+        bound = {k: v for k, v in part.items() if k != "data"}
         seal[f"{name} method {part['method']} bound"] = _digest(bound)
-        if part["cone"] is not None:
-            seal[f"{name} method {part['method']} proof"] = _digest(part["cone"])
+        if part["data"] is not None:
+            seal[f"{name} method {part['method']} proof"] = _digest(part["data"])
     return seal
 
 
@@ -248,8 +250,18 @@ def _encode_part(part: Part) -> Json:
         "method": part.method,
         "per_output": [None if b is None else str(b) for b in part.per_output],
         "l2": None if part.l2 is None else str(part.l2),
-        "cone": None if part.cone is None else _encode_cone(part.cone),
+        "data": _encode_data(part.data),
     }
+
+
+def _encode_data(data: ConePart | SplitPart | None) -> Json | None:
+    match data:
+        case None:
+            return None
+        case ConePart():
+            return _encode_cone(data)
+        case SplitPart():
+            return {"grid": data.grid, "tree": base64.b64encode(data.tree).decode("ascii")}
 
 
 def _encode_cone(data: ConePart) -> Json:
@@ -315,8 +327,19 @@ def _decode_part(part: Json) -> Part:
         _text(part["method"]),
         tuple(None if b is None else _bound(b) for b in part["per_output"]),
         None if part["l2"] is None else _bound(part["l2"]),
-        None if part["cone"] is None else _decode_cone(part["cone"]),
+        _decode_data(part["data"]),
     )
+
+
+def _decode_data(data: Json | None) -> ConePart | SplitPart | None:
+    if data is None:
+        return None
+    return _decode_split(data) if "tree" in data else _decode_cone(data)
+
+
+def _decode_split(data: Json) -> SplitPart:
+    tree = base64.b64decode(_text(data["tree"]), validate=True)
+    return SplitPart(_integer(data["grid"]), tree)
 
 
 def _decode_cone(data: Json) -> ConePart:

@@ -1,0 +1,147 @@
+"""Splitting: leaves cover, both kinds of leaf are sound, and the integer width never matters."""
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from qdeploy import certify, proof, quantize
+from qdeploy.certify import CertifyRequest, splitting
+from qdeploy.fixedpoint import QFormat, Rounding, encode
+from qdeploy.ir import Box, QuantizeRequest
+from qdeploy.proof import dyadic, tree
+from qdeploy.proof.dyadic import Interval
+from qdeploy.proof.pair import align
+from qdeploy.proof.ranges import analyse, boxes_on_grid, reference_error
+from support.enumeration import worst_deviation
+from support.networks import paper_network, random_network, random_request
+
+UNIT_BOX = Box((Fraction(-1),), (Fraction(1),))
+
+
+@st.composite
+def trees(draw: st.DrawFn, axes: int = 3) -> bytes:
+    """A tree of up to 40 cuts, level by level."""
+    out, level, cuts = bytearray(), 1, 40
+    while level:
+        codes = [
+            draw(st.integers(0, axes - 1)) if cuts > 0 and draw(st.booleans()) else 254
+            for _ in range(level)
+        ]
+        cuts -= sum(c < axes for c in codes)
+        out += bytes(codes)
+        level = 2 * sum(c < axes for c in codes)
+    return bytes(out)
+
+
+@given(
+    trees(), st.lists(st.tuples(st.integers(-50, 50), st.integers(0, 60)), min_size=3, max_size=3)
+)
+def test_leaves_tile_the_root(data: bytes, sides: list[tuple[int, int]]) -> None:
+    """Every grid point of the root lies in a leaf, and every leaf lies in the root."""
+    lo = np.array([[s for s, _ in sides]])
+    hi = np.array([[s + w for s, w in sides]])
+    leaves = tree.expand(data, Interval(lo, hi))
+    assert (leaves.boxes.lo >= lo).all()
+    assert (leaves.boxes.hi <= hi).all()
+    corners = itertools.product(*({a, (a + b) // 2, b} for a, b in zip(lo[0], hi[0], strict=True)))
+    for point in corners:
+        inside = (leaves.boxes.lo <= point) & (point <= leaves.boxes.hi)
+        assert inside.all(axis=1).any()
+
+
+@pytest.mark.parametrize("rounding", Rounding)
+@pytest.mark.parametrize("bits", [3, 6])
+def test_input_cells_hold_every_point_that_gives_their_code(bits: int, rounding: Rounding) -> None:
+    """Saturated codes included: the box is wider than the format."""
+    grid, fmt = 12, QFormat(1, bits - 1)
+    box = Interval(np.array([[-6000]]), np.array([[7001]]))
+    codes, cells, first = tree.input_cells(fmt, rounding, box, grid)
+    assert first.tolist() == [0]
+    for raw in range(-6000, 7002, 7):
+        value = np.array([[raw * 2.0**-grid]])
+        code = int(encode(value, fmt, rounding)[0, 0])
+        (index,) = np.flatnonzero(codes[:, 0] == code)
+        assert cells.lo[index, 0] <= raw <= cells.hi[index, 0]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_int64_and_unbounded_integers_give_the_same_numbers(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = random_network(seed)
+    program = quantize.run(network, random_request(seed, network))
+    boxes = [random_request(seed, network).regions[0]]
+
+    def bounds() -> list[list[int]]:
+        pair = align(network, program, splitting.working_grid(program))
+        found = analyse(pair, boxes_on_grid(boxes, pair.grid), use_linear=True)
+        extra = reference_error(pair, found)
+        return [*found.layers[-1].out.e.magnitude.tolist(), *extra.tolist()]
+
+    narrow = bounds()
+    monkeypatch.setattr(dyadic, "NARROW_GRID", -1)
+    assert bounds() == narrow
+
+
+@given(st.integers(0, 70), st.integers(0, 70), st.integers(1, 9), st.randoms(use_true_random=False))
+def test_matmul_and_times_are_exact(left: int, right: int, terms: int, random) -> None:
+    a = [[random.randint(-(1 << left), 1 << left) for _ in range(terms)] for _ in range(3)]
+    b = [[random.randint(-(1 << right), 1 << right) for _ in range(2)] for _ in range(terms)]
+    true = [
+        [sum(x * y for x, y in zip(row, col, strict=True)) for col in zip(*b, strict=True)]
+        for row in a
+    ]
+    for dtype in (object, np.int64):
+        if dtype is np.int64 and max(left, right) > 45:
+            continue
+        found = dyadic.matmul(np.array(a, dtype=dtype), np.array(b, dtype=dtype))
+        assert found.tolist() == true
+        column = np.array([row[0] for row in a], dtype=dtype)
+        squares = dyadic.times(column, column)
+        assert squares.tolist() == [row[0] * row[0] for row in a]
+
+
+@pytest.mark.parametrize("rounding", Rounding)
+@pytest.mark.parametrize(("hidden", "seed"), list(itertools.product((1, 2, 3), range(5))))
+def test_splitting_closes_the_gap_of_one_input_programs(
+    hidden: int, seed: int, rounding: Rounding
+) -> None:
+    network = paper_network(seed, hidden)
+    request = QuantizeRequest((UNIT_BOX,), bits=8, rounding=rounding)
+    program = quantize.run(network, request)
+    spend = CertifyRequest(time_limit=2.0, methods=frozenset({"split"}))
+    (proven,) = proof.check(network, certify.run(network, program, (UNIT_BOX,), spend))
+    (worst,) = worst_deviation(network, program, UNIT_BOX)
+    assert worst <= proven.linf
+    assert proven.linf <= worst * Fraction(102, 100)
+
+
+@pytest.mark.parametrize("chunk", range(8))
+def test_every_leaf_of_random_programs_is_sound(chunk: int) -> None:
+    """One-input programs of every rounding and format, each leaf against its exact worst case."""
+    checked = 0
+    for seed in range(chunk * 60, chunk * 60 + 60):
+        network = random_network(seed)
+        box = random_request(seed, network).regions[0]
+        program = quantize.run(network, random_request(seed, network))
+        width = (box.hi[0] - box.lo[0]) / program.input.format.step
+        if network.inputs[0].size > 1 or width > 200:
+            continue
+        checked += 1
+        pair = align(network, program, splitting.working_grid(program))
+        root = boxes_on_grid([box], pair.grid)
+        cut = bytes([0, 0, tree.LINEAR_LEAF, tree.EXACT_LEAF, tree.LINEAR_LEAF])
+        leaves = tree.expand(cut, root)
+        bounds = tree.leaf_bounds(pair, program, leaves)
+        for k, bound in enumerate(bounds):
+            ends = (
+                Fraction(int(v[k, 0]), 1 << pair.grid) for v in (leaves.boxes.lo, leaves.boxes.hi)
+            )
+            low, high = (min(max(end, box.lo[0]), box.hi[0]) for end in ends)
+            worst = worst_deviation(network, program, Box.enclosing((low,), (high,)))
+            scale = Fraction(1, 1 << pair.grid)
+            assert all(w <= int(b) * scale for w, b in zip(worst, bound, strict=True)), seed
+    assert checked > 0

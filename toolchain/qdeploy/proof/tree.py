@@ -1,0 +1,190 @@
+"""A region cut into leaves: what a tree means, and the bound over all its leaves.
+
+A tree is stored level by level, one byte a node: the axis along which the box is halved, or the
+kind of a leaf. Leaves are derived from the region and the tree, so they cover it by construction.
+
+* A *linear* leaf is bounded by back-substitution over its box.
+* An *exact* leaf runs the program on every input code its box can produce, and bounds the network
+  over the closed preimage of each code within the box (saturated codes reach to infinity).
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qdeploy import ops
+from qdeploy.fixedpoint import QFormat, Rounding, round_shift
+from qdeploy.ir import FixedNetwork
+from qdeploy.proof.dyadic import Interval, Raw, stored
+from qdeploy.proof.pair import Pair
+from qdeploy.proof.ranges import analyse, reference_error
+
+LINEAR_LEAF = 254
+EXACT_LEAF = 255
+LARGEST_AXIS = 250
+LARGEST_TREE = 1 << 21
+"""Nodes a tree may have."""
+LARGEST_CELLS = 4096
+"""Codes an exact leaf may enumerate."""
+_BATCH = 256
+
+
+class TreeError(ValueError):
+    """The tree proves nothing; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaves:
+    """Boxes [leaves, n] that cover a region, and which of them are exact."""
+
+    boxes: Interval
+    exact: NDArray[np.bool_]
+
+
+def expand(tree: bytes, root: Interval) -> Leaves:
+    """Return the leaves of a tree over the box `root` [1, n].
+
+    Raises:
+        TreeError: bytes are left over or missing, or an axis is none.
+    """
+    if len(tree) > LARGEST_TREE:
+        raise TreeError(f"a tree of {len(tree)} nodes is beyond {LARGEST_TREE}")
+    nodes = np.frombuffer(tree, dtype=np.uint8).astype(np.int64)
+    level, position = root, 0
+    boxes: list[Interval] = []
+    kinds: list[NDArray[np.bool_]] = []
+    while len(level.lo):
+        codes = nodes[position : position + len(level.lo)]
+        position += len(level.lo)
+        if len(codes) < len(level.lo):
+            raise TreeError("the tree ends before its leaves")
+        ends = codes >= LINEAR_LEAF
+        boxes.append(Interval(level.lo[ends], level.hi[ends]))
+        kinds.append(codes[ends] == EXACT_LEAF)
+        level = halves(Interval(level.lo[~ends], level.hi[~ends]), codes[~ends])
+    if position != len(nodes):
+        raise TreeError("the tree goes on after its leaves")
+    lo, hi = (np.concatenate([getattr(b, side) for b in boxes]) for side in ("lo", "hi"))
+    return Leaves(Interval(lo, hi), np.concatenate(kinds))
+
+
+def halves(boxes: Interval, axes: NDArray[np.int64]) -> Interval:
+    """Cut every box in the middle of its axis; lower halves stand before their upper halves."""
+    if len(axes) and int(axes.max()) >= boxes.lo.shape[1]:
+        raise TreeError("a cut goes along an axis that the region does not have")
+    rows = np.arange(len(axes))
+    middle = (boxes.lo[rows, axes] + boxes.hi[rows, axes]) >> 1
+    lo, hi = (np.repeat(side, 2, axis=0) for side in (boxes.lo, boxes.hi))
+    hi[2 * rows, axes] = middle
+    lo[2 * rows + 1, axes] = middle
+    return Interval(lo, hi)
+
+
+def leaf_bounds(pair: Pair, program: FixedNetwork, leaves: Leaves) -> Raw:
+    """Bound |deviation| per leaf and output [leaves, outputs], raw on the pair's grid."""
+    bounds = np.zeros((len(leaves.exact), pair.layers[-1].width), dtype=object)
+    for exact, method in ((False, _linear), (True, _exact)):
+        chosen = np.flatnonzero(leaves.exact == exact)
+        if len(chosen):
+            bounds[chosen] = method(pair, program, _rows(leaves.boxes, chosen))
+    return bounds
+
+
+def _chunks(count: int) -> Iterator[slice]:
+    return (slice(start, start + _BATCH) for start in range(0, count, _BATCH))
+
+
+def _rows(boxes: Interval, rows: NDArray[np.int64] | slice) -> Interval:
+    return Interval(boxes.lo[rows], boxes.hi[rows])
+
+
+def _linear(pair: Pair, program: FixedNetwork, boxes: Interval) -> Raw:
+    """Bound |deviation| over each box [boxes, n] by back-substitution."""
+    del program
+    bounds = []
+    for chunk in _chunks(len(boxes.lo)):
+        found = analyse(pair, _rows(boxes, chunk), use_linear=True)
+        bounds.append(found.layers[-1].out.e.magnitude + reference_error(pair, found))
+    return np.concatenate(bounds)
+
+
+def _exact(pair: Pair, program: FixedNetwork, boxes: Interval) -> Raw:
+    """Bound |deviation| over each box [boxes, n] code by code."""
+    codes, cells, first = input_cells(pair.input, pair.input_rounding, boxes, pair.grid)
+    device = ops.execute(program, codes).astype(object) << (pair.grid - pair.layers[-1].output.fb)
+    gaps = []
+    for chunk in _chunks(len(codes)):
+        found = analyse(pair, _rows(cells, chunk), use_linear=True)
+        real, extra = found.layers[-1].out.a, reference_error(pair, found)
+        low, high = abs(device[chunk] - real.lo), abs(device[chunk] - real.hi)
+        gaps.append(np.maximum(low, high) + extra)
+    return np.asarray(np.maximum.reduceat(np.concatenate(gaps), first, axis=0))
+
+
+def count_cells(fmt: QFormat, mode: Rounding, boxes: Interval, grid: int) -> Raw:
+    """Return how many input codes each box [boxes, n] can produce, as Python integers."""
+    low, high = code_range(fmt, mode, boxes, grid)
+    return np.asarray((high - low + 1).astype(object).prod(axis=1))
+
+
+def code_range(
+    fmt: QFormat, mode: Rounding, boxes: Interval, grid: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the codes of both ends; rounding and saturation are monotone.
+
+    The closed lower end may also be the closed upper end of the code before: where the end lies
+    on such a border, the code belongs to it anyway, since the device rounds that very number.
+    """
+    shift = grid - fmt.fb
+    low, high = (
+        np.clip(round_shift(side, shift, mode).astype(object), fmt.raw_min, fmt.raw_max)
+        for side in (boxes.lo, boxes.hi)
+    )
+    return low.astype(np.int64), high.astype(np.int64)
+
+
+def input_cells(
+    fmt: QFormat, mode: Rounding, boxes: Interval, grid: int
+) -> tuple[NDArray[np.int64], Interval, NDArray[np.int64]]:
+    """Cut boxes into the parts that give one input code each.
+
+    Returns the codes [cells, n] box by box, the part of each closed preimage inside its box, and
+    where each box's cells begin.
+
+    Raises:
+        TreeError: one box has more than LARGEST_CELLS.
+    """
+    counts = count_cells(fmt, mode, boxes, grid)
+    if counts.max() > LARGEST_CELLS:
+        raise TreeError(f"an exact leaf of {counts.max()} codes is beyond {LARGEST_CELLS}")
+    low, high = code_range(fmt, mode, boxes, grid)
+    ranges = [
+        [range(a, b + 1) for a, b in zip(*ends, strict=True)]
+        for ends in zip(low.tolist(), high.tolist(), strict=True)
+    ]
+    codes = np.array([c for axes in ranges for c in itertools.product(*axes)], dtype=np.int64)
+    owner = np.repeat(np.arange(len(counts)), counts.astype(np.int64))
+    start, end = _preimages(codes, fmt, mode, grid)
+    box_lo, box_hi = boxes.lo[owner], boxes.hi[owner]
+    lo = np.maximum(np.where(codes == fmt.raw_min, box_lo, start), box_lo)
+    hi = np.minimum(np.where(codes == fmt.raw_max, box_hi, end), box_hi)
+    first = np.searchsorted(owner, np.arange(len(counts)))
+    return codes, Interval(stored(np.asarray(lo), grid), stored(np.asarray(hi), grid)), first
+
+
+def _preimages(
+    codes: NDArray[np.int64], fmt: QFormat, mode: Rounding, grid: int
+) -> tuple[Raw, Raw]:
+    """Closed ends of the reals that round to each code, saturation apart."""
+    step = 1 << (grid - fmt.fb)
+    centre = codes.astype(object) * step
+    match mode:
+        case Rounding.NEAREST:
+            return centre - step // 2, centre + step // 2
+        case Rounding.FLOOR:
+            return centre, centre + step
+        case Rounding.TRUNC:
+            return centre - step * (codes <= 0), centre + step * (codes >= 0)
