@@ -389,7 +389,6 @@ TREES: dict[str, Callable[[Json], None]] = {
     "another grid": lambda d: set_grid(d, 40),
     "a grid beyond reason": lambda d: set_grid(d, 1 << 40),
     "a negative grid": lambda d: set_grid(d, -1),
-    "all exact": lambda d: edit_tree(d, lambda _: LEAVES[1:]),
 }
 
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from qdeploy import certify, proof, quantize
-from qdeploy.certify import CertifyRequest, splitting
+from qdeploy.certify import CertifyRequest
 from qdeploy.fixedpoint import QFormat, Rounding, encode
 from qdeploy.ir import Box, QuantizeRequest
 from qdeploy.proof import dyadic, tree
 from qdeploy.proof.dyadic import Interval
-from qdeploy.proof.pair import align
+from qdeploy.proof.pair import align, coarse_grid
 from qdeploy.proof.ranges import analyse, boxes_on_grid, reference_error
 from support.enumeration import worst_deviation
 from support.networks import paper_network, random_network, random_request
@@ -76,7 +76,7 @@ def test_int64_and_unbounded_integers_give_the_same_numbers(
     boxes = [random_request(seed, network).regions[0]]
 
     def bounds() -> list[list[int]]:
-        pair = align(network, program, splitting.working_grid(program))
+        pair = align(network, program, coarse_grid(program))
         found = analyse(pair, boxes_on_grid(boxes, pair.grid), use_linear=True)
         extra = reference_error(pair, found)
         return [*found.layers[-1].out.e.magnitude.tolist(), *extra.tolist()]
@@ -131,7 +131,7 @@ def test_every_leaf_of_random_programs_is_sound(chunk: int) -> None:
         if network.inputs[0].size > 1 or width > 200:
             continue
         checked += 1
-        pair = align(network, program, splitting.working_grid(program))
+        pair = align(network, program, coarse_grid(program))
         root = boxes_on_grid([box], pair.grid)
         cut = bytes([0, 0, tree.LINEAR_LEAF, tree.EXACT_LEAF, tree.LINEAR_LEAF])
         leaves = tree.expand(cut, root)
@@ -145,3 +145,10 @@ def test_every_leaf_of_random_programs_is_sound(chunk: int) -> None:
             scale = Fraction(1, 1 << pair.grid)
             assert all(w <= int(b) * scale for w, b in zip(worst, bound, strict=True)), seed
     assert checked > 0
+
+
+def test_an_exact_leaf_of_too_many_codes_is_refused_before_it_is_made() -> None:
+    fmt, grid = QFormat(2, 14), 20
+    box = Interval(np.array([[-(1 << 20)] * 9]), np.array([[1 << 20] * 9]))
+    with pytest.raises(tree.TreeError, match="is beyond 4096"):
+        tree.input_cells(fmt, Rounding.NEAREST, box, grid)

@@ -12,7 +12,7 @@ from qdeploy.ir import Box, FixedNetwork, Network
 from qdeploy.proof import cone, kernel, tree
 from qdeploy.proof.certificate import Certificate, ConePart, Part, RegionClaim
 from qdeploy.proof.kernel import Analysis
-from qdeploy.proof.pair import MismatchError, align
+from qdeploy.proof.pair import MismatchError, align, coarse_grid
 
 _LARGEST_CONE = 200
 """Components of chi beyond which not even the facts are laid out."""
@@ -102,7 +102,7 @@ def _tight(claim: RegionClaim) -> bool:
 def _split(known: Analysis, seconds: float, found: Sampled, progress: Progress) -> Part | None:
     """Cut the box as far as the predicted time goes."""
     try:
-        pair = align(known.network, known.program, splitting.working_grid(known.program))
+        pair = align(known.network, known.program, coarse_grid(known.program))
     except MismatchError:
         return None
     boxes = int(seconds / splitting.predicted_seconds(pair, known.box))

@@ -14,12 +14,10 @@ from qdeploy.proof import tree
 from qdeploy.proof.certificate import SplitPart
 from qdeploy.proof.dyadic import Interval, Raw
 from qdeploy.proof.pair import Pair
-from qdeploy.proof.ranges import analyse, boxes_on_grid
+from qdeploy.proof.ranges import analyse, analysis_operations, boxes_on_grid
 
 _ROUND = 512
 """Boxes that are cut at once."""
-_GUARD_BITS = 8
-_COARSEST_GRID = 20
 _FEW_CELLS = 64
 """An exact leaf of more codes is cut first."""
 _CLOSE_ENOUGH = 1.002
@@ -43,13 +41,6 @@ class Budget:
 
     boxes: int
     floor: NDArray[np.float64]
-
-
-def working_grid(program: FixedNetwork) -> int:
-    """Return a grid fine enough for the program's codes and coarse enough for 64-bit integers."""
-    codes = [t.format.fb for t in program.tensors]
-    codes += [n.arrays["weight"].format.fb for n in program.nodes if "weight" in n.arrays]
-    return max(_COARSEST_GRID, max(codes) + _GUARD_BITS)
 
 
 class _Growth:
@@ -152,11 +143,7 @@ def _axes(growth: _Growth, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def predicted_seconds(pair: Pair, box: Box) -> float:
     """Predict the analysis of one box, on a machine of 2024 (measured in benchmarks/)."""
-    widths = [pair.layers[0].w.shape[1], *(layer.width for layer in pair.layers)]
-    operations = _LEAST_OPERATIONS
-    for k in range(1, len(pair.layers)):
-        rows = 6 * widths[k + 1]
-        operations += rows * sum(widths[j + 1] * (3 * widths[j] + 14) for j in range(k))
+    operations = _LEAST_OPERATIONS + analysis_operations(pair)
     found = analyse(pair, boxes_on_grid([box], pair.grid), use_linear=True)
     wide = any(layer.d.lo.dtype == object for layer in found.layers)
     return operations * (_SECONDS_PER_WIDE_OPERATION if wide else _SECONDS_PER_OPERATION)

@@ -18,6 +18,8 @@ from qdeploy.proof.dyadic import Raw, ceil_to_grid, stored, zeros
 _GRID_BITS = 64
 _GUARD_BITS = 16
 _FINEST_GRID = 1024
+_COARSE_GRID_BITS = 20
+_COARSE_GUARD_BITS = 8
 
 
 class MismatchError(ValueError):
@@ -96,16 +98,26 @@ def align(network: Network, program: FixedNetwork, grid: int | None = None) -> P
     return Pair(program.input.format, program.input.rounding, tuple(layers), grid)
 
 
+def coarse_grid(program: FixedNetwork) -> int:
+    """Return a grid that holds the codes and lets 64-bit integers hold products, mostly."""
+    return max(_COARSE_GRID_BITS, _finest_code(program) + _COARSE_GUARD_BITS)
+
+
+def _finest_code(program: FixedNetwork) -> int:
+    codes = [t.format.fb for t in program.tensors]
+    weights = [n.arrays["weight"].format.fb for n in program.nodes if "weight" in n.arrays]
+    return max(codes + weights)
+
+
 def _grid(program: FixedNetwork, wanted: int | None) -> int:
     """Codes must lie on the grid; accumulators, and so biases, need not."""
-    codes = [t.format.fb for t in program.tensors]
-    codes += [n.arrays["weight"].format.fb for n in program.nodes if "weight" in n.arrays]
+    code = _finest_code(program)
     if wanted is not None:
-        if not max(codes) < wanted <= _FINEST_GRID:
+        if not code < wanted <= _FINEST_GRID:
             raise MismatchError(f"a grid of 2^-{wanted} does not hold the program's codes")
         return wanted
     finest = [n.accumulator.fb for n in program.nodes if n.accumulator is not None]
-    return max(_GRID_BITS, max(codes + finest) + _GUARD_BITS)
+    return max(_GRID_BITS, max([code, *finest]) + _GUARD_BITS)
 
 
 def _real_layers(network: Network) -> list[_RealLayer]:

@@ -58,6 +58,16 @@ def analyse(pair: Pair, boxes: Interval, *, use_linear: bool) -> Ranges:
     return Ranges(entering, tuple(found))
 
 
+def analysis_operations(pair: Pair) -> int:
+    """Estimate the elementary operations of analysing one box with linear bounds."""
+    widths = [pair.layers[0].w.shape[1], *(layer.width for layer in pair.layers)]
+    operations = 0
+    for k in range(1, len(pair.layers)):
+        rows = 6 * widths[k + 1]
+        operations += rows * sum(widths[j + 1] * (3 * widths[j] + 14) for j in range(k))
+    return operations
+
+
 def input_signal(pair: Pair, x: Interval) -> Signal:
     """Return x, its quantised value and the quantisation error over each box."""
     fmt, grid = pair.input, pair.grid

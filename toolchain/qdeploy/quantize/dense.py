@@ -44,6 +44,8 @@ class Layer:
     node: Node
     output: Tensor
     relu: bool
+    known: tuple[Fraction, Fraction] | None
+    """What was proven of its sums over the regions, beside their intervals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,11 @@ def _output_format(layer: Layer, request: QuantizeRequest, sums: _Sums) -> QForm
     if request.activations is Activations.EXACT:
         return _exact_format(layer, sums.fb, lo, hi)
     step = Fraction(1, 1 << sums.fb) if sums.fb >= 0 else Fraction(1 << -sums.fb)
-    return smallest_format(lo * step, hi * step, request.bits, request.rounding, sums.fb)
+    least, greatest = lo * step, hi * step
+    if layer.known is not None:
+        least = max(least, layer.known[0]) if floor is None else least
+        greatest = max(min(greatest, layer.known[1]), least)
+    return smallest_format(least, greatest, request.bits, request.rounding, sums.fb)
 
 
 def _least(sums: Integers, floor: int | None) -> int:

@@ -1,12 +1,24 @@
 """The whole network in integers, layer after layer."""
 
+from dataclasses import dataclass
+from fractions import Fraction
+
 from qdeploy.diagnostics import InputError, UsageError, Where
 from qdeploy.fixedpoint import MAX_BITS, QFormat
-from qdeploy.ir import FixedNetwork, FixedNode, FixedTensor, Network, Node, QuantizeRequest
+from qdeploy.ir import (
+    Activations,
+    FixedNetwork,
+    FixedNode,
+    FixedTensor,
+    Network,
+    Node,
+    QuantizeRequest,
+)
 from qdeploy.quantize.dense import Layer, quantize_dense
 from qdeploy.quantize.formats import smallest_format
 from qdeploy.quantize.parameters import beyond_formats
 from qdeploy.quantize.spans import Span, input_span, relu_span
+from qdeploy.quantize.tighten import Ranges, tightened
 
 
 def run(network: Network, request: QuantizeRequest) -> FixedNetwork:
@@ -17,6 +29,13 @@ def run(network: Network, request: QuantizeRequest) -> FixedNetwork:
         UsageError: the request itself is impossible.
     """
     _check(network, request)
+    if request.activations is Activations.AUTO:
+        return tightened(network, request, lambda known: _assemble(network, request, known))
+    return _assemble(network, request, {})
+
+
+def _assemble(network: Network, request: QuantizeRequest, known: Ranges) -> FixedNetwork:
+    """Quantise layer after layer; `known`: what was proven of a layer's sums."""
     tensor = network.inputs[0]
     source = FixedTensor(tensor, _input_format(network, request), request.rounding)
     spans = {tensor.id: input_span(source, request.regions)}
@@ -26,7 +45,8 @@ def run(network: Network, request: QuantizeRequest) -> FixedNetwork:
     for node in network.nodes:
         if node.name in gone:
             continue
-        fixed, span = _quantize(network, node, folded.get(node.name), request, spans)
+        layer = _Step(network, node, folded.get(node.name), known.get(node.name))
+        fixed, span = _quantize(layer, request, spans)
         nodes.append(fixed)
         spans[fixed.output] = span
     return FixedNetwork(
@@ -38,17 +58,25 @@ def run(network: Network, request: QuantizeRequest) -> FixedNetwork:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A node, the ReLU folded into it, and what is known of its sums."""
+
+    network: Network
+    node: Node
+    relu: Node | None
+    known: tuple[Fraction, Fraction] | None
+
+
 def _quantize(
-    network: Network,
-    node: Node,
-    relu: Node | None,
-    request: QuantizeRequest,
-    spans: dict[str, Span],
+    step: _Step, request: QuantizeRequest, spans: dict[str, Span]
 ) -> tuple[FixedNode, Span]:
+    network, node, relu = step.network, step.node, step.relu
     source = spans[node.inputs[0]]
     if node.op == "dense":
         output = network.tensor(relu.output if relu else node.output)
-        return quantize_dense(Layer(network, node, output, relu is not None), request, source)
+        layer = Layer(network, node, output, relu is not None, step.known)
+        return quantize_dense(layer, request, source)
     if node.op == "relu":
         fixed = FixedNode(node.name, "relu", node.inputs, node.output)
         like = source.tensor

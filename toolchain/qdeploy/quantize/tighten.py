@@ -1,0 +1,73 @@
+"""Smaller integer parts for automatic activations, from ranges that linear bounds prove.
+
+Plain intervals grow from layer to layer, and every doubling costs a fraction bit. So the program is
+made once with them, its sums are enclosed by back-substitution, and formats are chosen again from
+these enclosures. The formats change the program, hence the enclosures: they are derived again for
+the program that was chosen, and a layer that could saturate gets its bit back.
+"""
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+
+from qdeploy.ir import FixedNetwork, Network, QuantizeRequest
+from qdeploy.proof.pair import MismatchError, align, coarse_grid
+from qdeploy.proof.ranges import analyse, analysis_operations, boxes_on_grid
+from qdeploy.quantize.formats import code, word_length
+
+Ranges = Mapping[str, tuple[Fraction, Fraction]]
+"""By node: enclosure of its sums over all regions, in real units, before rounding."""
+
+Assemble = Callable[[Ranges], FixedNetwork]
+
+_ATTEMPTS = 5
+_MOST_OPERATIONS = 250_000_000
+"""About a second of analysis."""
+
+
+def tightened(network: Network, request: QuantizeRequest, assemble: Assemble) -> FixedNetwork:
+    """Return `assemble`'s program with the smallest formats that provably do not saturate."""
+    program = assemble({})
+    proven = _sums(network, request, program)
+    for _ in range(_ATTEMPTS):
+        if not proven:
+            break
+        candidate = assemble(proven)
+        found = _sums(network, request, candidate)
+        saturating = {name for name in found if not _fits(candidate, name, found[name])}
+        if found and not saturating:
+            return candidate
+        proven = {
+            name: _doubled(span) if name in saturating else span for name, span in proven.items()
+        }
+    return program
+
+
+def _sums(network: Network, request: QuantizeRequest, program: FixedNetwork) -> Ranges:
+    """Enclose every node's sums over the regions; empty where that is too much work."""
+    try:
+        pair = align(network, program, coarse_grid(program))
+    except MismatchError:
+        return {}
+    if analysis_operations(pair) * len(request.regions) > _MOST_OPERATIONS:
+        return {}
+    found = analyse(pair, boxes_on_grid(request.regions, pair.grid), use_linear=True)
+    step = Fraction(1, 1 << pair.grid)
+    return {
+        node.name: (int(layer.z.lo.min()) * step, (int(layer.z.hi.max()) + 1) * step)
+        for node, layer in zip(program.nodes, found.layers, strict=True)
+    }
+
+
+def _fits(program: FixedNetwork, name: str, sums: tuple[Fraction, Fraction]) -> bool:
+    """Whether sums of this range become codes of the node's format without saturation."""
+    node = next(n for n in program.nodes if n.name == name)
+    target = program.tensor(node.output)
+    if node.op == "relu":
+        return True
+    kept = [max(v, Fraction(0)) for v in sums] if node.integers["clamp_lo"] == 0 else sums
+    lo, hi = (code(v, target.format.fb, target.rounding) for v in kept)
+    return word_length(lo, hi) <= target.format.bits
+
+
+def _doubled(span: tuple[Fraction, Fraction]) -> tuple[Fraction, Fraction]:
+    return 2 * min(span[0], Fraction(0)), 2 * max(span[1], Fraction(0))
