@@ -9,13 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-import numpy as np
-
-from qdeploy import ops, proof, validate
+from qdeploy import proof, validate
 from qdeploy.certify import CertifyRequest
 from qdeploy.certify import run as search
-from qdeploy.fixedpoint import round_fraction
-from qdeploy.ir import Box, Firmware, FixedNetwork, Network, SourceTree, exact
+from qdeploy.ir import Box, Firmware, FixedNetwork, Network, SourceTree
 from qdeploy.pipeline.options import Options
 from qdeploy.pipeline.stopwatch import Stopwatch
 from qdeploy.report.values import Bound, Found, RegionResult, Statement
@@ -88,24 +85,12 @@ def _statement(
 def _region(
     network: Network, fixed: FixedNetwork, claim: proof.RegionClaim, proven: proof.Proven
 ) -> RegionResult:
-    per_output = deviations(network, fixed, claim.attack.x)
+    per_output = proof.deviations(network, fixed, claim.attack.x)
     found = Found(max(per_output), per_output, claim.attack.x)
     bound = Bound(
         Fraction(proven.linf), Fraction(proven.l2), tuple(map(Fraction, proven.per_output))
     )
     return RegionResult(proven.box, bound, found)
-
-
-def deviations(
-    network: Network, fixed: FixedNetwork, x: tuple[Fraction, ...]
-) -> tuple[Fraction, ...]:
-    """Return |device - network| of every output at one real input, exactly."""
-    fmt, mode = fixed.input.format, fixed.input.rounding
-    codes = [min(max(round_fraction(v / fmt.step, mode), fmt.raw_min), fmt.raw_max) for v in x]
-    device = ops.execute(fixed, np.array([codes], dtype=np.int64))[0]
-    real = ops.evaluate_exact(network, exact([list(x)]))[0]
-    step = fixed.output.format.step
-    return tuple(abs(int(d) * step - r) for d, r in zip(device, real, strict=True))
 
 
 def bound_of(statement: Statement) -> validate.Bound | None:

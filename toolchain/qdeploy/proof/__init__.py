@@ -4,7 +4,7 @@
 """
 
 from qdeploy.proof.certificate import ASSUMPTIONS, Certificate, RegionClaim
-from qdeploy.proof.kernel import Proven, check
+from qdeploy.proof.kernel import Proven, check, deviations
 from qdeploy.proof.statement import Statement, attest, read, tree_digest, write
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Statement",
     "attest",
     "check",
+    "deviations",
     "read",
     "tree_digest",
     "write",

@@ -222,17 +222,21 @@ def combine(box: Box, parts: Sequence[Part], attack: Witness) -> RegionClaim:
     return RegionClaim(box, per_output, max(per_output), l2, tuple(parts), attack)
 
 
-def witness(network: Network, program: FixedNetwork, x: Sequence[Fraction]) -> Witness:
-    """Evaluate the deviation at one real input exactly: a true deviation, whoever found it."""
+def deviations(
+    network: Network, program: FixedNetwork, x: Sequence[Fraction]
+) -> tuple[Fraction, ...]:
+    """Return |device - network| of every output at one real input, without any rounding."""
     fmt, mode = program.input.format, program.input.rounding
     codes = [min(max(round_fraction(v / fmt.step, mode), fmt.raw_min), fmt.raw_max) for v in x]
     device = ops.execute(program, np.array([codes], dtype=np.int64))[0]
     real = ops.evaluate_exact(network, exact([list(x)]))[0]
     step = program.output.format.step
-    worst: Fraction = max(
-        abs(int(code) * step - value) for code, value in zip(device, real, strict=True)
-    )
-    return Witness(tuple(x), decimal_below(worst))
+    return tuple(abs(int(code) * step - value) for code, value in zip(device, real, strict=True))
+
+
+def witness(network: Network, program: FixedNetwork, x: Sequence[Fraction]) -> Witness:
+    """State the deviation at one real input: a true one, whoever found it."""
+    return Witness(tuple(x), decimal_below(max(deviations(network, program, x))))
 
 
 def check(network: Network, certificate: Certificate) -> tuple[Proven, ...]:

@@ -3,6 +3,7 @@
 import importlib.util
 
 import numpy as np
+import scipy.linalg  # noqa: F401  Clarabel loads it in its first solve, where Ctrl-C would hit Rust
 import scipy.sparse as sp
 
 from qdeploy.certify.solvers._problem import Candidate, ConicProblem
