@@ -82,7 +82,7 @@ def test_int64_and_unbounded_integers_give_the_same_numbers(
         return [*found.layers[-1].out.e.magnitude.tolist(), *extra.tolist()]
 
     narrow = bounds()
-    monkeypatch.setattr(dyadic, "NARROW_GRID", -1)
+    monkeypatch.setattr(dyadic, "NARROW_GRIDS", range(0))
     assert bounds() == narrow
 
 

@@ -13,6 +13,7 @@ from qdeploy.proof import cone, kernel, tree
 from qdeploy.proof.certificate import Certificate, ConePart, Part, RegionClaim
 from qdeploy.proof.kernel import Analysis
 from qdeploy.proof.pair import MismatchError, align, coarse_grid
+from qdeploy.proof.ranges import analysis_operations
 
 _LARGEST_CONE = 200
 """Components of chi beyond which not even the facts are laid out."""
@@ -83,8 +84,12 @@ def _claim(
     request, share = spend
     known = kernel.analysis(network, program, box)
     found = attack(network, program, box, budget=request.attack_budget, seed=request.seed)
-    parts = [kernel.prove_part(known, m, None) for m in _FREE]
+    deep = analysis_operations(known.pair) > kernel.LARGEST_ANALYSIS
+    parts = [kernel.prove_part(known, m, None) for m in (_FREE[:2] if deep else _FREE)]
     witness = kernel.witness(network, program, found.x)
+    if deep:
+        progress("too deep and wide for linear bounds: intervals only")
+        return kernel.combine(box, parts, witness)
     if "split" in request.methods:
         split = _split(known, share * _SPLIT_SHARE, found, progress)
         parts += [] if split is None else [split]
@@ -105,7 +110,8 @@ def _split(known: Analysis, seconds: float, found: Sampled, progress: Progress) 
         pair = align(known.network, known.program, coarse_grid(known.program))
     except MismatchError:
         return None
-    boxes = int(seconds / splitting.predicted_seconds(pair, known.box))
+    price = splitting.predicted_seconds(pair, known.box)
+    boxes = min(int(seconds / price), splitting.most_boxes(pair, known.box))
     largest = max(float(found.linf), _SMALLEST_FLOOR)
     floor = np.maximum([float(v) for v in found.per_output], _LEAST_OUTPUT * largest)
     if boxes < _FEWEST_BOXES or known.box.size > tree.LARGEST_AXIS:
@@ -122,6 +128,8 @@ def _semidefinite(known: Analysis, share: float, progress: Progress) -> Part | N
         return None
     solver = known_solvers()["clarabel"]
     facts = semidefinite.offer(known.cone(slacks=slacks))
+    if facts is None:
+        return None
     price = semidefinite.predicted_seconds(facts.cone.size, len(facts.cone.forms))
     sides, left = [], share
     outputs = known.pair.layers[-1].width

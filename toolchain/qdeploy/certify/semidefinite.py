@@ -15,11 +15,13 @@ from qdeploy.certify.solvers import Candidate, ConicProblem, Solver
 from qdeploy.proof import cone, kernel
 from qdeploy.proof.certificate import SignedDual
 from qdeploy.proof.cone import Cone, Dual
-from qdeploy.proof.dyadic import Raw
+from qdeploy.proof.dyadic import Raw, widest
 
 _CORE = frozenset({"y_phi", "y_psi", "z_phi", "z_psi"})
 _SMALLEST_COLUMN = 1e-12
 _ITERATIONS = 35
+_MOST_EXTRA_BITS = 60
+"""Facts with larger coefficients are beyond what doubles can solve."""
 _SECONDS_PER_OPERATION = 1.5e-10
 
 
@@ -43,13 +45,16 @@ class Facts:
     norms: NDArray[np.float64]
 
 
-def offer(facts: Cone) -> Facts:
-    """Choose the products that matter and lay out their matrices.
+def offer(facts: Cone) -> Facts | None:
+    """Choose the products that matter and lay out their matrices; None if doubles cannot.
 
     These are: every form alone, all products of phi and psi within and across both networks, and
     all products of the forms of one neuron (docs/CERTIFICATES.md).
     """
     scale = 2.0**-facts.grid
+    widths = [facts.forms, *(side for c in facts.complements for side in (c.phi, c.psi))]
+    if max(widest(array) for array in widths) > facts.grid + _MOST_EXTRA_BITS:
+        return None
     forms = facts.forms.astype(np.float64) * scale
     pairs = _chosen_pairs(facts.tags)
     left, right = (forms[[p[side] for p in pairs]] for side in (0, 1))
@@ -102,11 +107,16 @@ def prove_objective(facts: Facts, solver: Solver, objective: Raw) -> Dual | None
     """Ask for a bound on a quadratic objective (on the grid 2**-2grid)."""
     rows, columns, weights = _triangle(facts.cone.size)
     scale = 2.0 ** (-2 * facts.cone.grid)
+    if widest(objective) > 2 * facts.cone.grid + _MOST_EXTRA_BITS:
+        return None
     target = objective[rows, columns].astype(np.float64) * scale * weights
     candidate = solver.solve(ConicProblem(facts.cone.size, target, facts.columns))
     if candidate is None:
         return None
-    return _certify(facts, objective, candidate)
+    try:
+        return _certify(facts, objective, candidate)
+    except (np.linalg.LinAlgError, OverflowError):
+        return None
 
 
 def _certify(facts: Facts, objective: Raw, candidate: Candidate) -> Dual | None:

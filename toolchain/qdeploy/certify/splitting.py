@@ -14,7 +14,7 @@ from qdeploy.proof import tree
 from qdeploy.proof.certificate import SplitPart
 from qdeploy.proof.dyadic import Interval, Raw
 from qdeploy.proof.pair import Pair
-from qdeploy.proof.ranges import analyse, analysis_operations, boxes_on_grid
+from qdeploy.proof.ranges import boxes_on_grid
 
 _ROUND = 512
 """Boxes that are cut at once."""
@@ -30,9 +30,6 @@ _WORTH_CUTTING = 0.5
 _SMALLEST_SIDE = 2
 """Units of the grid below which nothing is cut."""
 _SECONDS_PER_OPERATION = 4e-9
-_SECONDS_PER_WIDE_OPERATION = 2e-7
-"""Where numbers outgrow 64 bits."""
-_LEAST_OPERATIONS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +140,10 @@ def _axes(growth: _Growth, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def predicted_seconds(pair: Pair, box: Box) -> float:
     """Predict the analysis of one box, on a machine of 2024 (measured in benchmarks/)."""
-    operations = _LEAST_OPERATIONS + analysis_operations(pair)
-    found = analyse(pair, boxes_on_grid([box], pair.grid), use_linear=True)
-    wide = any(layer.d.lo.dtype == object for layer in found.layers)
-    return operations * (_SECONDS_PER_WIDE_OPERATION if wide else _SECONDS_PER_OPERATION)
+    return _SECONDS_PER_OPERATION * tree.leaf_operations(pair, boxes_on_grid([box], pair.grid))
+
+
+def most_boxes(pair: Pair, box: Box) -> int:
+    """Return how many boxes the checker is willing to analyse."""
+    cost = tree.leaf_operations(pair, boxes_on_grid([box], pair.grid))
+    return tree.LARGEST_WORK // cost // 2

@@ -19,6 +19,8 @@ Example:
   qdeploy verify build-virtual-m4/certificate.json --model controller.onnx"""
 
 MOST_BYTES = 256 * 1024 * 1024
+_MOST_REGIONS = 3
+_MOST_SIDES = 4
 
 
 @click.command("verify", short_help="Check a certificate, without any solver.", epilog=EXAMPLE)
@@ -106,14 +108,31 @@ def _proven(proven: Sequence[proof.Proven], names: list[str], sources: Path | No
         "linf": float_up(Fraction(linf)),
         "l2": float_up(Fraction(l2)),
         "per_output": [float_up(Fraction(max(column))) for column in outputs],
+        "regions": [
+            {"lo": [float(v) for v in p.box.lo], "hi": [float(v) for v in p.box.hi]} for p in proven
+        ],
         "reason": None,
     }
     return Answer(data, f"proven\n\n{columns(facts, '  ')}")
 
 
 def _regions(proven: Sequence[proof.Proven]) -> str:
-    names = [p.box.name or f"region {i}" for i, p in enumerate(proven)]
-    return "; ".join(names)
+    """Say the corners: a name in a certificate is what somebody chose to write there."""
+    shown = [_box(p) for p in proven[:_MOST_REGIONS]]
+    if len(proven) > _MOST_REGIONS:
+        shown.append(f"and {len(proven) - _MOST_REGIONS} more regions")
+    return "; ".join(shown)
+
+
+def _box(proven: proof.Proven) -> str:
+    sides = [
+        f"{float(low)!r} .. {float(high)!r}"
+        for low, high in zip(proven.box.lo, proven.box.hi, strict=True)
+    ]
+    if len(set(sides)) == 1:
+        return f"{sides[0]} for all {len(sides)} inputs" if len(sides) > 1 else sides[0]
+    more = f", … ({len(sides)} inputs)" if len(sides) > _MOST_SIDES else ""
+    return f"[{', '.join(sides[:_MOST_SIDES])}{more}]"
 
 
 COMMAND = command

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from qdeploy.fixedpoint import QFormat, Rounding
-from qdeploy.ir.network import Tensor
+from qdeploy.ir.network import IDENTIFIER, Tensor
 from qdeploy.ir.program import Accumulator, FixedArray, FixedNetwork, FixedNode, FixedTensor
 
 PROGRAM_SCHEMA = 1
@@ -71,14 +71,16 @@ def decode_program(data: dict[str, Any], name: str = "program") -> FixedNetwork:
         raise ValueError(f"program schema {data['schema']!r} is not {PROGRAM_SCHEMA}")
     tensors = tuple(
         FixedTensor(
-            Tensor(t["id"], tuple(t["shape"])), QFormat(*t["format"]), Rounding(t["rounding"])
+            Tensor(_text(t["id"]), tuple(_integers(t["shape"]))),
+            _format(t["format"]),
+            Rounding(_text(t["rounding"])),
         )
         for t in data["tensors"]
     )
     return FixedNetwork(
         name,
-        tuple(data["inputs"]),
-        tuple(data["outputs"]),
+        _texts(data["inputs"]),
+        _texts(data["outputs"]),
         tensors,
         tuple(_decode_node(n) for n in data["nodes"]),
     )
@@ -86,22 +88,53 @@ def decode_program(data: dict[str, Any], name: str = "program") -> FixedNetwork:
 
 def _decode_node(data: dict[str, Any]) -> FixedNode:
     accumulator = data["accumulator"]
+    integers = {_text(k): v for k, v in data["integers"].items()}
+    _integers(list(integers.values()))
+    name = _text(data["name"])
+    if IDENTIFIER.fullmatch(name) is None:
+        raise ValueError(f"node name {name[:80]!r} is no C identifier")
     return FixedNode(
-        data["name"],
-        data["op"],
-        tuple(data["inputs"]),
-        data["output"],
-        {k: _decode_array(a) for k, a in data["arrays"].items()},
-        data["integers"],
-        None if accumulator is None else Accumulator(*accumulator),
+        name,
+        _text(data["op"]),
+        _texts(data["inputs"]),
+        _text(data["output"]),
+        {_text(k): _decode_array(a) for k, a in data["arrays"].items()},
+        integers,
+        None if accumulator is None else Accumulator(*_integers(accumulator)),
     )
 
 
 def _decode_array(data: dict[str, Any]) -> FixedArray:
-    fmt = QFormat(*data["format"])
-    raw = base64.b64decode(data["codes"], validate=True)
+    fmt = _format(data["format"])
+    raw = base64.b64decode(_text(data["codes"]), validate=True)
     codes = np.frombuffer(raw, dtype=f"<i{fmt.container_bits // 8}").astype(np.int64)
-    return FixedArray(codes.reshape(data["shape"]), fmt)
+    shape = _integers(data["shape"])
+    if any(extent < 1 for extent in shape):
+        raise ValueError("an array has an empty shape")
+    return FixedArray(codes.reshape(shape), fmt)
+
+
+def _format(data: object) -> QFormat:
+    ib, fb = _integers(data)
+    return QFormat(ib, fb)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text is expected")
+    return value
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        raise TypeError("a list of texts is expected")
+    return tuple(_text(v) for v in values)
+
+
+def _integers(values: object) -> list[int]:
+    if not isinstance(values, list) or any(type(v) is not int for v in values):
+        raise TypeError("a list of integers is expected")
+    return values
 
 
 def program_digest(program: FixedNetwork) -> str:

@@ -8,6 +8,7 @@ Invariants, checked once in `Network.__post_init__` and relied on everywhere els
 * shapes carry no batch dimension.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ from numpy.typing import NDArray
 
 FractionArray = NDArray[np.object_]
 """A read-only object array whose every element is a `fractions.Fraction`."""
+
+LARGEST_TENSOR = 1 << 24
+"""Elements; far beyond any device, and small enough to allocate."""
 
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 
@@ -51,11 +55,13 @@ class Tensor:
             raise ValueError(f"tensor id {self.id!r} is no C identifier")
         if any(extent < 1 for extent in self.shape):
             raise ValueError(f"tensor {self.id} has an empty shape {self.shape}")
+        if self.size > LARGEST_TENSOR:
+            raise ValueError(f"tensor {self.id} has more than {LARGEST_TENSOR} elements")
 
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)

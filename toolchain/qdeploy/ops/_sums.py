@@ -17,6 +17,9 @@ _EXACT_IN_INT64 = 1 << 63
 _ACCUMULATOR_BITS = 64
 """Of the widest accumulator."""
 
+_MOST_COMMON_BITS = 2048
+"""Of a denominator that a whole layer shares; float32 weights need 150 at most."""
+
 
 def integer_sums(
     codes: NDArray[np.int64], weight: NDArray[np.int64], bias: NDArray[np.int64]
@@ -61,17 +64,34 @@ def accumulator_bound(largest: int, shift: int, rounding: Rounding) -> int:
 def rational_sums(x: FractionArray, weight: FractionArray, bias: FractionArray) -> FractionArray:
     """Return x [n, n_in] @ weight.T [n_in, n_out] + bias without rounding.
 
-    The products are formed over one common denominator each: integers are many times faster
-    than fractions that are reduced after every addition.
+    Products are formed over common denominators: integers are many times faster than fractions
+    that are reduced after every addition. Where all weights together would have a denominator of
+    thousands of bits (quotients of many different numbers), each row has its own.
     """
     x_numerators, x_scale = _over_common_denominator(x)
-    w_numerators, w_scale = _over_common_denominator(weight)
-    scale = x_scale * w_scale
-    sums = (x_numerators @ w_numerators.T).ravel().tolist()
-    offsets = bias.tolist() * len(x)
-    result = np.empty(len(sums), dtype=object)
-    result[:] = [Fraction(s, scale) + b for s, b in zip(sums, offsets, strict=True)]
-    return result.reshape(len(x), len(bias))
+    rows = [weight] if _common_bits(weight) <= _MOST_COMMON_BITS else np.split(weight, len(weight))
+    columns = []
+    for row in rows:
+        w_numerators, w_scale = _over_common_denominator(row)
+        columns.append(_quotients(x_numerators @ w_numerators.T, x_scale * w_scale))
+    return np.asarray(np.concatenate(columns, axis=1) + bias[None, :])
+
+
+def _quotients(numerators: NDArray[np.object_], denominator: int) -> FractionArray:
+    flat = [Fraction(n, denominator) for n in numerators.ravel().tolist()]
+    result = np.empty(len(flat), dtype=object)
+    result[:] = flat
+    return result.reshape(numerators.shape)
+
+
+def _common_bits(values: FractionArray) -> int:
+    """Return the bits of the common denominator, or more than allowed as soon as it has more."""
+    common = 1
+    for denominator in {v.denominator for v in values.ravel().tolist()}:
+        common = math.lcm(common, denominator)
+        if common.bit_length() > _MOST_COMMON_BITS:
+            break
+    return common.bit_length()
 
 
 def _over_common_denominator(values: FractionArray) -> tuple[NDArray[np.object_], int]:

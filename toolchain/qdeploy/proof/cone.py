@@ -417,10 +417,14 @@ def slack_matrix(cone: Cone, objective: Raw, dual: Dual) -> Raw:
     unit = 2 * cone.grid
     if dual.tau < 0:
         raise DualError("tau is negative")
+    if len({(i, j) for i, j, _ in dual.products}) != len(dual.products):
+        raise DualError("a product stands twice")
     weighted = integers(cone.forms.shape)
     for i, j, multiplier in dual.products:
         _require_multiplier(multiplier, max(i, j), min(i, j), len(cone.forms))
         weighted[i] = weighted[i] + cone.forms[j] * multiplier
+    if len({k for k, _ in dual.complements}) != len(dual.complements):
+        raise DualError("a complementarity stands twice")
     half = matmul(cone.forms.T, weighted)
     for k, multiplier in dual.complements:
         _require_multiplier(multiplier, k, k, len(cone.complements))

@@ -4,9 +4,14 @@ A dyadic array holds integers `raw` that stand for `raw * 2**-grid`, one `grid` 
 analysis. Products lie on the grid 2**-2grid and are brought back with `down`/`up`, which round
 outward. Nothing depends on floating point, so a check gives the same numbers on every machine.
 
-Arrays are int64 where that is proven safe and Python integers (dtype object) elsewhere. Every
-operation whose result could leave 62 bits goes through `matmul` or `times`, which look at the
-operands first; so the dtype is a matter of speed and never of the result.
+Arrays are int64 where that is proven safe and Python integers (dtype object) elsewhere, so the
+dtype is a matter of speed and never of the result. The rules that make it safe:
+
+* int64 is used on grids 20 to 32 only, and what an analysis keeps (`settled`, `stored`) has 45 bits
+  at most, or is object;
+* products and sums over neurons go through `matmul`, `times` and `total`, which look at their
+  operands first and keep int64 results below 2**60;
+* so between two such steps at most a few terms below 2**60 are added, which int64 holds.
 """
 
 from dataclasses import dataclass
@@ -19,8 +24,8 @@ from numpy.typing import NDArray
 Raw = NDArray[Any]
 """int64, or object holding Python integers."""
 
-NARROW_GRID = 32
-"""Grids up to this one start in int64."""
+NARROW_GRIDS = range(20, 33)
+"""Grids whose analyses start in int64."""
 _NARROW_BITS = 45
 _PRODUCT_BITS = 60
 _LIMB_BITS = 62
@@ -28,7 +33,7 @@ _LIMB_BITS = 62
 
 def zeros(shape: tuple[int, ...] | int, grid: int) -> Raw:
     """Return zeros in the dtype that analyses on `grid` start in."""
-    return np.zeros(shape, dtype=np.int64) if grid <= NARROW_GRID else integers(shape)
+    return np.zeros(shape, dtype=np.int64) if grid in NARROW_GRIDS else integers(shape)
 
 
 def integers(shape: tuple[int, ...] | int) -> Raw:
@@ -40,9 +45,28 @@ def integers(shape: tuple[int, ...] | int) -> Raw:
 
 def stored(array: Raw, grid: int) -> Raw:
     """Return integers in the dtype that analyses on `grid` start in, if they are small enough."""
-    if grid <= NARROW_GRID and widest(array) <= _NARROW_BITS:
+    if grid in NARROW_GRIDS and widest(array) <= _NARROW_BITS:
         return array.astype(np.int64)
     return array.astype(object)
+
+
+def constant(value: int, shape: tuple[int, ...], grid: int) -> Raw:
+    """Return an array full of one integer."""
+    return stored(integers(shape) + value, grid)
+
+
+def settled(array: Raw) -> Raw:
+    """Return the array as Python integers if it is too wide to calculate with in int64."""
+    if array.dtype == np.int64 and widest(array) > _NARROW_BITS:
+        return array.astype(object)
+    return array
+
+
+def total(array: Raw) -> Raw:
+    """Return the exact sums of the rows, [boxes, 1]."""
+    if array.dtype == np.int64 and (widest(array) + array.shape[1].bit_length() > _PRODUCT_BITS):
+        array = array.astype(object)
+    return np.asarray(array.sum(axis=1, keepdims=True))
 
 
 def widest(array: Raw) -> int:
@@ -147,6 +171,10 @@ class Interval:
     def row(self, index: int) -> "Interval":
         """Return the enclosures over one box."""
         return Interval(self.lo[index], self.hi[index])
+
+    def settled(self) -> "Interval":
+        """Return the enclosures fit for further calculation."""
+        return Interval(settled(self.lo), settled(self.hi))
 
 
 def positive(array: Raw) -> Raw:

@@ -30,12 +30,21 @@ from qdeploy.proof.cone import Cone, Dual, DualError
 from qdeploy.proof.dyadic import Raw, widest
 from qdeploy.proof.enclosure import Ranges
 from qdeploy.proof.pair import MismatchError, align
-from qdeploy.proof.ranges import analyse, boxes_on_grid, recursion_bound, reference_error
+from qdeploy.proof.ranges import (
+    analyse,
+    analysis_operations,
+    boxes_on_grid,
+    recursion_bound,
+    reference_error,
+)
 from qdeploy.proof.rounded import decimal_above, decimal_below, root_above
 from qdeploy.proof.tree import TreeError
 
 LARGEST_CONE = 400
 """Components of chi that a certificate may ask to be checked."""
+LARGEST_ANALYSIS = 30_000_000_000
+"""Operations of one analysis with linear bounds; minutes."""
+LARGEST_REGIONS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +147,7 @@ def _split_part(known: Analysis, data: SplitPart) -> Part:
     """The largest deviation over all leaves, output by output and in the 2-norm."""
     pair = align(known.network, known.program, data.grid)
     leaves = tree.expand(data.tree, boxes_on_grid([known.box], data.grid))
+    tree.require_affordable(pair, leaves)
     bounds = tree.leaf_bounds(pair, known.program, leaves)
     scale = two_to(-data.grid)
     per_output = tuple(decimal_above(int(b) * scale) for b in bounds.max(axis=0))
@@ -249,6 +259,8 @@ def check(network: Network, certificate: Certificate) -> tuple[Proven, ...]:
         raise RefusedError("model: the certificate is for another model file")
     if not certificate.regions:
         raise RefusedError("regions: the certificate claims nothing")
+    if len(certificate.regions) > LARGEST_REGIONS:
+        raise RefusedError(f"regions: more than {LARGEST_REGIONS}")
     return tuple(
         _check_region(network, certificate.program, claim, f"region {index}")
         for index, claim in enumerate(certificate.regions)
@@ -281,7 +293,10 @@ def _check_region(
 
 def _require_affordable(known: Analysis, claim: RegionClaim, place: str) -> None:
     """Refuse data so large that checking them would exhaust the machine."""
+    work = analysis_operations(known.pair)
     for part in claim.parts:
+        if part.method not in ("interval", "recursion") and work > LARGEST_ANALYSIS:
+            raise RefusedError(f"{place}: the network is too deep and wide for linear bounds")
         if isinstance(part.data, ConePart):
             size = known.cone_size(slacks=part.data.slacks)
             if size > LARGEST_CONE:

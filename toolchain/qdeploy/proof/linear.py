@@ -17,7 +17,9 @@ from qdeploy.proof.dyadic import (
     matmul,
     negative,
     positive,
+    settled,
     times,
+    total,
     up,
     zeros,
 )
@@ -84,14 +86,15 @@ def upper_bound(pair: Pair, before: Ranges, on_a: Raw, on_e: Raw) -> Raw:
         products = matmul(on_y, layer.w) + matmul(on_d, layer.v - layer.w)
         on_a, slack_a = _onto_grid(products, grid, entering.a)
         on_e, slack_e = _onto_grid(matmul(on_d, layer.v), grid, entering.e)
-        offset = offset + passed + up(constants, grid) + slack_y + slack_d + slack_a + slack_e
+        slack = slack_y + slack_d + slack_a + slack_e
+        offset = settled(offset + passed + up(constants, grid) + slack)
+        on_a, on_e = settled(on_a), settled(on_e)
     return offset + _maximum(on_a, before.input.a, grid) + _maximum(on_e, before.input.e, grid)
 
 
 def _onto_grid(product: Raw, grid: int, box: Interval) -> tuple[Raw, Raw]:
     """Round coefficients down to the grid; the lost part, in [0, 1) unit, meets max(v, 0)."""
-    lost = positive(box.hi).sum(axis=1, keepdims=True)
-    return down(product, grid), up(lost, grid)
+    return down(product, grid), up(total(positive(box.hi)), grid)
 
 
 def _maximum(coefficients: Raw, box: Interval, grid: int) -> Raw:
@@ -144,8 +147,8 @@ def relax(grid: int, layer: Layer, ranges: LayerRanges) -> Relaxation:
     return Relaxation(
         a_low,
         a_high,
-        Plane(low.y, low.d, low.offset + ranges.r.lo),
-        Plane(high.y, high.d, high.offset + ranges.r.hi),
+        Plane(low.y, low.d, settled(low.offset + ranges.r.lo)),
+        Plane(high.y, high.d, settled(high.offset + ranges.r.hi)),
     )
 
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from qdeploy.fixedpoint import QFormat, Rounding
+from qdeploy.fixedpoint import MAX_BITS, QFormat, Rounding
 from qdeploy.ir import FixedNetwork, FixedNode, Network, Node
 from qdeploy.ops import accumulator_bound
 from qdeploy.proof.dyadic import Raw, ceil_to_grid, stored, zeros
@@ -83,6 +83,9 @@ def align(network: Network, program: FixedNetwork, grid: int | None = None) -> P
     """
     if len(program.inputs) != 1 or len(program.outputs) != 1:
         raise MismatchError("the program must have one input and one output")
+    for tensor in program.tensors:
+        if tensor.format.bits > MAX_BITS:
+            raise MismatchError(f"program tensor {tensor.id} is wider than {MAX_BITS} bits")
     check_accumulators(program)
     reals, codes = _real_layers(network), _code_layers(program)
     if len(reals) != len(codes):
@@ -113,7 +116,7 @@ def _grid(program: FixedNetwork, wanted: int | None) -> int:
     """Codes must lie on the grid; accumulators, and so biases, need not."""
     code = _finest_code(program)
     if wanted is not None:
-        if not code < wanted <= _FINEST_GRID:
+        if not max(code, _COARSE_GRID_BITS - 1) < wanted <= _FINEST_GRID:
             raise MismatchError(f"a grid of 2^-{wanted} does not hold the program's codes")
         return wanted
     finest = [n.accumulator.fb for n in program.nodes if n.accumulator is not None]

@@ -21,13 +21,16 @@ from qdeploy.proof.dyadic import (
     Interval,
     Raw,
     ceil_to_grid,
+    constant,
     floor_to_grid,
     matmul,
     negative,
     positive,
     product_range,
+    settled,
     stored,
     times,
+    total,
     up,
     zeros,
 )
@@ -53,7 +56,8 @@ def analyse(pair: Pair, boxes: Interval, *, use_linear: bool) -> Ranges:
             before = Ranges(entering, tuple(found))
             tighter = linear.back_substitute(pair, before, layer)
             y, z, d = y.meet(tighter.y), z.meet(tighter.z), d.meet(tighter.d)
-        d = d.meet(z - y)
+        y, z = y.settled(), z.settled()
+        d = d.meet(z - y).settled()
         found.append(_activate(pair, layer, y, z, d))
     return Ranges(entering, tuple(found))
 
@@ -76,7 +80,7 @@ def input_signal(pair: Pair, x: Interval) -> Signal:
     ends = (np.clip(c.astype(object), fmt.raw_min, fmt.raw_max) << shift for c in codes)
     b = Interval(*(stored(end, grid) for end in ends))
     e = saturating_error(x, fmt, pair.input_rounding, None, grid)
-    return Signal(x, b, e.meet(b - x))
+    return Signal(x, b, e.meet(b - x).settled())
 
 
 def _affine(pair: Pair, layer: Layer, s: Signal) -> tuple[Interval, Interval, Interval]:
@@ -90,15 +94,15 @@ def _affine(pair: Pair, layer: Layer, s: Signal) -> tuple[Interval, Interval, In
 def _activate(pair: Pair, layer: Layer, y: Interval, z: Interval, d: Interval) -> LayerRanges:
     r = _rounding(pair, layer, z)
     if not layer.relu:
-        return LayerRanges(y, z, d, r, Signal(y, z + r, d + r))
+        return LayerRanges(y, z, d, r, Signal(y, (z + r).settled(), (d + r).settled()))
     a, kept = y.relu(), z.relu()
     # |relu(z) - relu(y)| never exceeds |z - y| and has its sign.
     e = Interval(negative(d.lo), positive(d.hi)).meet(kept - a)
     on = (y.lo >= 0) & (z.lo >= 0)
     e = e.meet(Interval(np.where(on, d.lo, e.lo), np.where(on, d.hi, e.hi)))
     b = kept + r
-    out = Signal(a, Interval(positive(b.lo), b.hi), e + r)
-    return LayerRanges(y, z, d, r, Signal(out.a, out.b, out.e.meet(out.b - out.a)))
+    b = Interval(positive(b.lo), b.hi).settled()
+    return LayerRanges(y, z, d, r, Signal(a, b, (e + r).meet(b - a).settled()))
 
 
 def _rounding(pair: Pair, layer: Layer, z: Interval) -> Interval:
@@ -117,7 +121,7 @@ def _rounding(pair: Pair, layer: Layer, z: Interval) -> Interval:
             np.where(asleep, 0, np.where(crossing, positive(r.hi), r.hi)),
         )
     # relu(z + s) - relu(z) lies in [0, s] for the missing part s of the bias.
-    return Interval(r.lo, r.hi + missing)
+    return Interval(r.lo, r.hi + missing).settled()
 
 
 def saturating_error(
@@ -125,15 +129,18 @@ def saturating_error(
 ) -> Interval:
     """Enclose sat(round(v)) - v elementwise; `spacing`: v is known to be a multiple of it."""
     down_error, up_error = rounding_error(fmt.min, fmt.max, fmt, mode, spacing)
-    low = zeros(v.lo.shape, grid) + floor_to_grid(down_error, grid)
-    high = zeros(v.lo.shape, grid) + ceil_to_grid(up_error, grid)
+    low, high = (
+        constant(end, v.lo.shape, grid)
+        for end in (floor_to_grid(down_error, grid), ceil_to_grid(up_error, grid))
+    )
     if mode is Rounding.TRUNC:
         # Towards zero: down for positive values only, up for negative ones only.
         low, high = np.where(v.hi > 0, low, 0), np.where(v.lo < 0, high, 0)
-    top, bottom = floor_to_grid(fmt.max, grid), ceil_to_grid(fmt.min, grid)
+    top = constant(floor_to_grid(fmt.max, grid), (1, 1), grid)
+    bottom = constant(ceil_to_grid(fmt.min, grid), (1, 1), grid)
     return Interval(
-        np.asarray(np.minimum(low, np.minimum(top - v.hi, 0))),
-        np.asarray(np.maximum(high, np.maximum(bottom - v.lo, 0))),
+        np.asarray(np.minimum(low, negative(top - v.hi))),
+        np.asarray(np.maximum(high, positive(bottom - v.lo))),
     )
 
 
@@ -149,7 +156,8 @@ def reference_error(pair: Pair, ranges: Ranges) -> Raw:
         error = up(matmul(error, abs(layer.w).T), pair.grid)
         if layer.inexact:
             # Every entry moved by at most half a unit of the grid, the bias likewise.
-            error = error + up(reach.sum(axis=1, keepdims=True), pair.grid) + 1
+            error = error + up(total(reach), pair.grid) + 1
+        error = settled(error)
     return error
 
 

@@ -9,6 +9,7 @@ digests names the part that somebody changed; it convinces nobody of anything: t
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -33,9 +34,14 @@ SCHEMA = 1
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:qdeploy:certificate:v1"
 
-_LARGEST_FILE = 256 * 1024 * 1024
+_LARGEST_FILE = 64 * 1024 * 1024
 _LARGEST_DIGITS = 1233
 """Decimal digits of a 4096-bit integer."""
+_DUAL_BITS = 256
+"""Of an integer in a dual: multipliers of order 1 have about 40."""
+_LONGEST_NUMBER = 40
+_LONGEST_NAME = 200
+_REGION_NAME = re.compile(r"[A-Za-z0-9_.:+-]{0,80}")
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -60,12 +66,16 @@ def attest(
     certificate: Certificate, library: SourceTree | None = None, firmware: Firmware | None = None
 ) -> Statement:
     """Bind a certificate to the library and the ELF that were made from its program."""
-    subjects = {certificate.model_name: certificate.model_sha256}
+    subjects = {_model_subject(certificate): certificate.model_sha256}
     if library is not None:
         subjects["library"] = tree_digest(library)
     if firmware is not None:
         subjects["firmware.elf"] = hashlib.sha256(firmware.elf).hexdigest()
     return Statement(certificate, subjects)
+
+
+def _model_subject(certificate: Certificate) -> str:
+    return f"model/{certificate.model_name}"
 
 
 def write(statement: Statement) -> bytes:
@@ -108,7 +118,7 @@ def _parse(text: bytes) -> Json:
         return found
 
     def no_float(literal: str) -> float:
-        raise ValueError(f"number {literal[:40]} is no integer")
+        raise ValueError(f"number {literal[:_LONGEST_NUMBER]} is no integer")
 
     def integer(literal: str) -> int:
         if len(literal) > _LARGEST_DIGITS:
@@ -158,7 +168,7 @@ def _check_seal(data: Json) -> None:
         RefusedError: digests and parts differ.
     """
     predicate = _refusing("certificate", lambda: data["predicate"])
-    stated = _refusing("certificate", lambda: dict(predicate["seal"]))
+    stated = _refusing("certificate", lambda: _texts(predicate["seal"]))
     actual = _refusing("certificate", lambda: _seal(predicate, data["subject"]))
     for name in sorted(stated.keys() - actual.keys()):
         raise RefusedError(f"{name}: this part was removed")
@@ -230,7 +240,7 @@ def _encode(statement: Statement) -> Json:
 
 def _encode_region(claim: RegionClaim) -> Json:
     return {
-        "name": claim.box.name,
+        "name": _encode_name(claim.box.name),
         "lo": _encode_point(claim.box.lo),
         "hi": _encode_point(claim.box.hi),
         "per_output": [str(b) for b in claim.per_output],
@@ -300,13 +310,18 @@ def _decode(data: Json) -> Statement:
         tuple(_decode_region(region) for region in predicate["regions"]),
     )
     subjects = {_text(s["name"]): _text(s["digest"]["sha256"]) for s in data["subject"]}
-    if subjects.get(certificate.model_name) != certificate.model_sha256:
+    if subjects.get(_model_subject(certificate)) != certificate.model_sha256:
         raise ValueError("the model is not among its subjects")
+    if not subjects.keys() <= {_model_subject(certificate), "library", "firmware.elf"}:
+        raise ValueError("it has subjects that no build has")
     return Statement(certificate, subjects)
 
 
 def _decode_region(region: Json) -> RegionClaim:
-    box = Box(_decode_point(region["lo"]), _decode_point(region["hi"]), _text(region["name"]))
+    name = _text(region["name"])
+    if _REGION_NAME.fullmatch(name) is None:
+        raise ValueError("a region's name has letters that none may have")
+    box = Box(_decode_point(region["lo"]), _decode_point(region["hi"]), name)
     attack = Witness(_decode_point(region["attack"]["x"]), _bound(region["attack"]["linf"]))
     return RegionClaim(
         box,
@@ -338,7 +353,9 @@ def _decode_data(data: Json | None) -> ConePart | SplitPart | None:
 
 
 def _decode_split(data: Json) -> SplitPart:
-    tree = base64.b64decode(_text(data["tree"]), validate=True)
+    if not isinstance(data["tree"], str):
+        raise TypeError("a tree is a text in base64")
+    tree = base64.b64decode(data["tree"], validate=True)
     return SplitPart(_integer(data["grid"]), tree)
 
 
@@ -361,22 +378,35 @@ def _decode_dual(data: Json) -> Dual:
 
 
 def _integer(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is no integer")
+    if type(value) is not int or value.bit_length() > _DUAL_BITS:
+        raise TypeError("an integer of reasonable size is expected")
     return value
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+    """Return a short printable text: it may come to stand on a terminal or a page."""
+    if not isinstance(value, str) or len(value) > _LONGEST_NAME or not value.isprintable():
+        raise TypeError("a short printable text is expected")
     return value
 
 
+def _texts(values: object) -> dict[str, str]:
+    if not isinstance(values, dict):
+        raise TypeError("an object is expected")
+    return {_text(k): _text(v) for k, v in values.items()}
+
+
+def _encode_name(name: str) -> str:
+    """Return a region's name in letters that no reader can take for a statement."""
+    return re.sub(r"[^A-Za-z0-9_.:+-]", "_", name)[:80]
+
+
 def _bound(value: object) -> Decimal:
+    text = _text(value)
     try:
-        number = Decimal(_text(value))
+        number = Decimal(text[:_LONGEST_NUMBER])
     except InvalidOperation as problem:
-        raise ValueError(f"{value!r} is no number") from problem
+        raise ValueError("a bound is no number") from problem
     if not number.is_finite() or number < 0:
-        raise ValueError(f"{value!r} is no bound")
+        raise ValueError("a bound is negative or infinite")
     return number

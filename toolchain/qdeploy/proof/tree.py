@@ -20,7 +20,7 @@ from qdeploy.fixedpoint import QFormat, Rounding, round_shift
 from qdeploy.ir import FixedNetwork
 from qdeploy.proof.dyadic import Interval, Raw, stored
 from qdeploy.proof.pair import Pair
-from qdeploy.proof.ranges import analyse, reference_error
+from qdeploy.proof.ranges import analyse, analysis_operations, reference_error
 
 LINEAR_LEAF = 254
 EXACT_LEAF = 255
@@ -29,7 +29,13 @@ LARGEST_TREE = 1 << 21
 """Nodes a tree may have."""
 LARGEST_CELLS = 4096
 """Codes an exact leaf may enumerate."""
+LARGEST_WORK = 400_000_000_000
+"""Operations that all leaves together may take; most of an hour."""
+_WIDE_FACTOR = 50
+"""How much slower Python's integers are."""
+_LEAST_OPERATIONS = 10_000
 _BATCH = 256
+_EXACT_BATCH = 64
 
 
 class TreeError(ValueError):
@@ -83,6 +89,29 @@ def halves(boxes: Interval, axes: NDArray[np.int64]) -> Interval:
     return Interval(lo, hi)
 
 
+def leaf_operations(pair: Pair, box: Interval) -> int:
+    """Estimate what analysing one leaf costs; [1, n] is the box of the region."""
+    found = analyse(pair, box, use_linear=True)
+    wide = any(layer.d.lo.dtype == object for layer in found.layers)
+    operations = _LEAST_OPERATIONS + analysis_operations(pair)
+    return operations * (_WIDE_FACTOR if wide else 1)
+
+
+def require_affordable(pair: Pair, leaves: Leaves) -> None:
+    """Refuse trees that nobody would wait for, before anything is computed.
+
+    Raises:
+        TreeError: the leaves and codes are too many for this network.
+    """
+    exact = _rows(leaves.boxes, np.flatnonzero(leaves.exact))
+    cells = int(count_cells(pair.input, pair.input_rounding, exact, pair.grid).sum())
+    whole = Interval(
+        leaves.boxes.lo.min(axis=0, keepdims=True), leaves.boxes.hi.max(axis=0, keepdims=True)
+    )
+    if (len(leaves.exact) + cells) * leaf_operations(pair, whole) > LARGEST_WORK:
+        raise TreeError(f"{len(leaves.exact)} leaves and {cells} codes are too much work")
+
+
 def leaf_bounds(pair: Pair, program: FixedNetwork, leaves: Leaves) -> Raw:
     """Bound |deviation| per leaf and output [leaves, outputs], raw on the pair's grid."""
     bounds = np.zeros((len(leaves.exact), pair.layers[-1].width), dtype=object)
@@ -93,8 +122,8 @@ def leaf_bounds(pair: Pair, program: FixedNetwork, leaves: Leaves) -> Raw:
     return bounds
 
 
-def _chunks(count: int) -> Iterator[slice]:
-    return (slice(start, start + _BATCH) for start in range(0, count, _BATCH))
+def _chunks(count: int, size: int) -> Iterator[slice]:
+    return (slice(start, start + size) for start in range(0, count, size))
 
 
 def _rows(boxes: Interval, rows: NDArray[np.int64] | slice) -> Interval:
@@ -105,23 +134,35 @@ def _linear(pair: Pair, program: FixedNetwork, boxes: Interval) -> Raw:
     """Bound |deviation| over each box [boxes, n] by back-substitution."""
     del program
     bounds = []
-    for chunk in _chunks(len(boxes.lo)):
+    for chunk in _chunks(len(boxes.lo), _BATCH):
         found = analyse(pair, _rows(boxes, chunk), use_linear=True)
         bounds.append(found.layers[-1].out.e.magnitude + reference_error(pair, found))
     return np.concatenate(bounds)
 
 
 def _exact(pair: Pair, program: FixedNetwork, boxes: Interval) -> Raw:
-    """Bound |deviation| over each box [boxes, n] code by code."""
-    codes, cells, first = input_cells(pair.input, pair.input_rounding, boxes, pair.grid)
-    device = ops.execute(program, codes).astype(object) << (pair.grid - pair.layers[-1].output.fb)
+    """Bound |deviation| over each box [boxes, n] code by code, few leaves at a time."""
+    bounds = []
+    for chunk in _chunks(len(boxes.lo), _EXACT_BATCH):
+        codes, cells, first = input_cells(
+            pair.input, pair.input_rounding, _rows(boxes, chunk), pair.grid
+        )
+        gaps = _gaps(pair, program, codes, cells)
+        bounds.append(np.maximum.reduceat(gaps, first, axis=0))
+    return np.concatenate(bounds)
+
+
+def _gaps(pair: Pair, program: FixedNetwork, codes: NDArray[np.int64], cells: Interval) -> Raw:
+    """Bound |device - network| for each code over its cell."""
+    scale = pair.grid - pair.layers[-1].output.fb
+    device = ops.execute(program, codes).astype(object) << scale
     gaps = []
-    for chunk in _chunks(len(codes)):
+    for chunk in _chunks(len(codes), _BATCH):
         found = analyse(pair, _rows(cells, chunk), use_linear=True)
         real, extra = found.layers[-1].out.a, reference_error(pair, found)
         low, high = abs(device[chunk] - real.lo), abs(device[chunk] - real.hi)
         gaps.append(np.maximum(low, high) + extra)
-    return np.asarray(np.maximum.reduceat(np.concatenate(gaps), first, axis=0))
+    return np.concatenate(gaps)
 
 
 def count_cells(fmt: QFormat, mode: Rounding, boxes: Interval, grid: int) -> Raw:
@@ -187,4 +228,5 @@ def _preimages(
         case Rounding.FLOOR:
             return centre, centre + step
         case Rounding.TRUNC:
-            return centre - step * (codes <= 0), centre + step * (codes >= 0)
+            down, up = (side.astype(object) * step for side in (codes <= 0, codes >= 0))
+            return centre - down, centre + up
