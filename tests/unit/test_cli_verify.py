@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
+from qdeploy import proof
 from qdeploy.cli import main
 from support.controller import write_controller
 
@@ -86,6 +88,10 @@ def test_a_changed_certificate_is_refused_by_part(built, tmp_path, capsys):
     [
         (lambda f: f.write_bytes(f.read_bytes() + b" "), "model.c is not what the certified"),
         (lambda f: f.unlink(), "model.c is missing"),
+        (
+            lambda f: f.with_name("stdint.h").write_bytes(b""),
+            "stdint.h is no file the certified program generates",
+        ),
     ],
 )
 def test_changed_sources_are_refused(built, tmp_path, capsys, change, reason):
@@ -96,6 +102,16 @@ def test_changed_sources_are_refused(built, tmp_path, capsys, change, reason):
     line = ["verify", str(certificate), "--model", str(model), "--sources", str(tmp_path)]
     assert main(line) == 1
     assert reason in capsys.readouterr().out
+
+
+def test_sources_must_be_the_library_the_certificate_names(built, tmp_path, capsys):
+    model, certificate, library = built
+    statement = proof.read(certificate.read_bytes())
+    other = replace(statement, subjects={**statement.subjects, "library": "0" * 64})
+    (tmp_path / "c.json").write_bytes(proof.write(other))
+    line = ["verify", str(tmp_path / "c.json"), "--model", str(model)]
+    assert main([*line, "--sources", str(library)]) == 1
+    assert "subject: the certificate is for another library" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[" * 100_000, b"\xff\xfe", b'{"a": NaN}'])

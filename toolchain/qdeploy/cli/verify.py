@@ -19,6 +19,8 @@ Example:
   qdeploy verify build-virtual-m4/certificate.json --model controller.onnx"""
 
 MOST_BYTES = 256 * 1024 * 1024
+C_FILES = frozenset({".c", ".h", ".s", ".S"})
+"""A file of these in a library could change what is compiled."""
 _MOST_REGIONS = 3
 _MOST_SIDES = 4
 
@@ -52,15 +54,15 @@ def command(certificate: Path, model: Path, sources: Path | None) -> Answer:
     return _proven(proven, [certificate.name, model.name], sources)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, what: str = "the certificate") -> bytes:
     try:
         with path.open("rb") as stream:
             return stream.read(MOST_BYTES + 1)
     except OSError as error:
         raise InputError(
-            f"the certificate cannot be read: {error.strerror}",
+            f"{what} cannot be read: {error.strerror}",
             where=Where(str(path)),
-            fix="give the certificate.json that qdeploy build or certify wrote",
+            fix="give files that qdeploy build or certify wrote",
         ) from error
 
 
@@ -75,12 +77,18 @@ def _compare(statement: proof.Statement, folder: Path) -> None:
 
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}", fix="give OUT/library of a build")
-    for name, content in generate.library(statement.certificate.program).files.items():
+    library = generate.library(statement.certificate.program)
+    for name, content in library.files.items():
         path = folder / name
         if not path.is_file():
             raise RefusedError(f"sources: {name} is missing from {folder}")
-        if path.read_bytes() != content:
+        if _read(path, f"source file {name}") != content:
             raise RefusedError(f"sources: {name} is not what the certified program generates")
+    for path in sorted(folder.iterdir()):
+        if path.suffix in C_FILES and path.name not in library.files:
+            raise RefusedError(f"sources: {path.name} is no file the certified program generates")
+    if statement.subjects.get("library", proof.tree_digest(library)) != proof.tree_digest(library):
+        raise RefusedError("subject: the certificate is for another library")
 
 
 def _refused(refusal: RefusedError) -> Answer:
