@@ -124,3 +124,19 @@ def test_junit_says_what_failed(run, failures, message):
     assert suite.get("name") == "qdeploy x & <y>"
     assert suite.get("failures") == str(failures)
     assert [f.get("message") for f in suite.iter("failure")] == [message] * failures
+
+
+def test_junit_tells_of_a_validation_that_came_to_no_verdict(original, tmp_path):
+    target = tmp_path / "junit.xml"
+    target.write_text("the last run passed")
+    line = ["validate", str(original), "--vectors", "no.npz", "--junit", str(target)]
+    assert main(line) == 3
+    suite = ElementTree.parse(target).getroot().find("testsuite")
+    assert (suite.get("errors"), suite.get("failures")) == ("1", "0")
+    (error,) = suite.iter("error")
+    assert "the vectors cannot be read" in error.get("message")
+
+
+def test_junit_into_a_folder_is_refused_before_anything_runs(original, tmp_path, capsys):
+    assert main(["validate", str(original), "--junit", str(tmp_path)]) == 2
+    assert f"{tmp_path} is a folder" in capsys.readouterr().err

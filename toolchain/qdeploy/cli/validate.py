@@ -7,10 +7,10 @@ import click
 from qdeploy.cli._answer import Answer, columns, json_option
 from qdeploy.cli._progress import progress
 from qdeploy.cli._text import statement_lines, time_line, verdict_lines
-from qdeploy.diagnostics import ExitCode
-from qdeploy.pipeline.artifacts import write_file
+from qdeploy.diagnostics import ExitCode, QdeployError
+from qdeploy.pipeline.artifacts import check_no_folder, write_file
 from qdeploy.pipeline.device import run_validate
-from qdeploy.pipeline.junit import junit_bytes
+from qdeploy.pipeline.junit import junit_bytes, junit_error_bytes
 
 EXAMPLE = """\b
 Example:
@@ -42,8 +42,15 @@ def command(folder: Path, port: str | None, vectors: str | None, junit: Path | N
 
     Every output must equal the program's integers, and stay within the proven bound of the network.
     """
-    with progress() as watch:
-        result = run_validate(folder, port, vectors, watch)
+    if junit is not None:
+        check_no_folder(junit)
+    try:
+        with progress() as watch:
+            result = run_validate(folder, port, vectors, watch)
+    except QdeployError as error:
+        if junit is not None:
+            write_file(junit, junit_error_bytes(folder.name, error))
+        raise
     if junit is not None:
         write_file(junit, junit_bytes(result.title, result.verdict))
     code = ExitCode.YES if result.verdict.passed else ExitCode.NO

@@ -52,6 +52,16 @@ def check_replaceable(folder: Path) -> None:
         )
 
 
+def check_no_folder(path: Path) -> None:
+    """Refuse to write a file where a folder is, before the work for it begins.
+
+    Raises:
+        UsageError: `path` is a folder.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", fix="name a file with -o")
+
+
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Put exactly `files` (relative POSIX path -> bytes) at `folder`, replacing an earlier build.
 
