@@ -132,14 +132,29 @@ def test_certify_writes_the_certificate_and_prints_no_firmware(capsys, model, tm
     assert json.loads(path.read_text())["_type"] == "https://in-toto.io/Statement/v1"
 
 
+def test_a_folder_in_the_certificates_place_is_refused_before_any_work(capsys, tmp_path):
+    line = ["certify", str(tmp_path / "none.onnx"), "--inputs", "-1:1", "-o", str(tmp_path)]
+    assert main(line) == 2
+    assert f"{tmp_path} is a folder" in capsys.readouterr().err
+
+
+def test_a_misspelt_choice_of_activations_is_told_the_choices(capsys, model):
+    assert main(["certify", str(model), "--inputs", "-1:1", "--activations", "exakt"]) == 2
+    assert "give one of auto, exact, or a format IB.FB" in capsys.readouterr().err
+
+
+def test_the_host_is_said_to_be_called_directly(built):
+    assert built[1]["validation"]["link"] == "direct calls"
+
+
 def test_without_inputs_the_whole_range_is_meant_and_said(capsys, model, tmp_path):
     line = ["certify", str(model), "--input-format", "2.6", "-o", str(tmp_path / "c.json")]
     assert main([*line, "--json"]) == 0
     region = json.loads(capsys.readouterr().out)["certificate"]["regions"][0]
     assert (region["lo"], region["hi"]) == ([-2.0, -2.0], [1.984375, 1.984375])
-    assert region["name"] == "range of <2,6>, as --inputs is not given"
+    assert region["name"] == "inputs-not-given:whole-range-of-2.6"
     assert main(line) == 0
-    assert "as --inputs is not given" in capsys.readouterr().out
+    assert "inputs-not-given:whole-range-of-2.6" in capsys.readouterr().out
 
 
 def test_the_api_has_the_same_names(built, model, tmp_path):

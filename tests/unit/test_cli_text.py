@@ -28,13 +28,28 @@ def text(**changes):
         ({}, "  1.5 s: a 1.50"),
         ({"verdict": verdict(bit_exact=False)}, "DIFFERS from the model: vector 3, output 0"),
         ({"verdict": verdict(within_bound=False)}, "BEYOND THE BOUND"),
-        ({"verdict": verdict(within_bound=None)}, "no bound to compare"),
+        (
+            {"verdict": verdict(within_bound=None)},
+            "not compared: no bound was proven, or no vector",
+        ),
         ({"verdict": None}, "not run yet"),
         ({"statement": statement(None, found(Fraction(1, 8)))}, "none proven over 1 region"),
     ],
 )
 def test_every_fact_is_said(changes, said):
     assert said in text(**changes)
+
+
+def test_no_deviation_is_claimed_where_nothing_was_compared():
+    said = text(verdict=replace(verdict(within_bound=None), max_deviation=0.0))
+    assert "deviation  not compared" in said
+
+
+@pytest.mark.parametrize("tolerance", ["0.05 is kept: the proven bound is within it", ""])
+def test_the_tolerance_stands_beside_the_bound(tolerance):
+    said = describe_build(material(), [("report", "r")], {"a": 1.5}, tolerance)
+    assert (f"  tolerance  {tolerance}\n" in said) is bool(tolerance)
+    assert ("tolerance" in said) is bool(tolerance)
 
 
 def test_an_unknown_stack_is_left_out():

@@ -5,6 +5,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from qdeploy.ir import Tensor, exact
 from qdeploy.report import certificate_page, report_page
 from support.materials import firmware, material, small_network, verdict
 
@@ -94,3 +95,14 @@ def test_an_unknown_stack_is_not_called_zero():
     html = report_page(unknown).decode()
     assert "not derived" in html
     assert "None" not in html
+
+
+def test_one_output_is_not_one_of_several():
+    network = small_network()
+    y = Tensor("dense_1", (1,), "y")
+    row = {"weight": exact([[0.5, -1.0]]), "bias": exact([0.0])}
+    node = replace(network.nodes[0], parameters=row)
+    alone = replace(network, outputs=(y,), nodes=(node,), tensors=(network.inputs[0], y))
+    single = replace(material(), network=alone)
+    words = " ".join(certificate_page(single).decode().split())
+    assert "below, the output of the device program differs" in words

@@ -18,12 +18,17 @@ def plural(count: int, noun: str) -> str:
 
 
 def describe_build(
-    material: Material, look_at: Iterable[tuple[str, str]], seconds: Mapping[str, float]
+    material: Material,
+    look_at: Iterable[tuple[str, str]],
+    seconds: Mapping[str, float],
+    tolerance: str = "",
 ) -> str:
     """Return the whole account: model, formats, bound, firmware, validation, paths, time."""
     facts = [("model", model_line(material.network))]
     facts += [("note", note) for note in material.network.notes]
     facts += statement_lines(material.statement)
+    if tolerance:
+        facts.append(("tolerance", tolerance))
     if material.firmware is not None:
         facts += [("firmware", firmware_line(material.firmware))]
     if material.verdict is not None:
@@ -109,14 +114,20 @@ def verdict_lines(verdict: Verdict) -> list[tuple[str, str]]:
         equal = f"DIFFERS from the model: {verdict.first_difference}"
     else:
         equal = f"{vectors} over {verdict.link}, every output equal bit for bit"
-    inside = {True: "within the bound", False: "BEYOND THE BOUND", None: "no bound to compare"}
-    deviation = f"{verdict.max_deviation:.4g}, {inside[verdict.within_bound]}"
-    lines = [("device", equal), ("deviation", f"{deviation} (inputs inside the regions)")]
+    lines = [("device", equal), ("deviation", _deviation(verdict))]
     if verdict.instructions is not None:
         lines.append(("speed", f"{verdict.instructions} instructions an inference"))
     if verdict.cycles is not None:
         lines.append(("speed", f"{verdict.cycles} cycles an inference"))
     return lines
+
+
+def _deviation(verdict: Verdict) -> str:
+    if verdict.within_bound is None:
+        found = f"{verdict.max_deviation:.4g}, " if verdict.max_deviation else ""
+        return f"{found}not compared: no bound was proven, or no vector lies inside its regions"
+    held = "within the bound" if verdict.within_bound else "BEYOND THE BOUND"
+    return f"{verdict.max_deviation:.4g}, {held} (inputs inside the regions)"
 
 
 def time_line(seconds: Mapping[str, float]) -> str:

@@ -50,7 +50,7 @@ def command(options: Options) -> Answer:
         ("library", str(built.folder / "library")),
         ("firmware", str(built.folder / "firmware")),
     )
-    text = describe_build(built.material, look_at, watch.seconds())
+    text = describe_build(built.material, look_at, watch.seconds(), built.tolerance)
     return Answer(built.summary, text, built.code)
 
 

@@ -36,7 +36,7 @@ def command(options: Options) -> Answer:
     with progress() as watch:
         certified = run_certify(options, watch)
     look_at = (("certificate", str(certified.path)),)
-    text = describe_build(certified.material, look_at, watch.seconds())
+    text = describe_build(certified.material, look_at, watch.seconds(), certified.tolerance)
     return Answer(certified.summary, text, certified.code)
 
 

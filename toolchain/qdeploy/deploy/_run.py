@@ -111,4 +111,6 @@ def _count(
 def _link_name(board: Board, port: str | None) -> str:
     if port is not None:
         return port
-    return "serial" if board.emulator is None else f"serial port of {board.emulator.tool}"
+    if board.emulator is not None:
+        return f"serial port of {board.emulator.tool}"
+    return "direct calls" if board.hardware is None else "serial port"

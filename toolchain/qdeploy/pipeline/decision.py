@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from qdeploy.diagnostics import ExitCode
 from qdeploy.ir import Verdict
-from qdeploy.pipeline.options import Norm
+from qdeploy.pipeline.options import Norm, Options, read_norm, read_tolerance
 from qdeploy.report.values import Statement
 
 
@@ -27,3 +27,17 @@ def decide(
     if tolerance is not None and proven > tolerance:
         return ExitCode.INCONCLUSIVE
     return ExitCode.YES
+
+
+def explain_tolerance(statement: Statement, options: Options) -> str:
+    """Return in words what became of --tolerance; nothing where none was given."""
+    norm = read_norm(options)
+    answer = decide(statement, None, read_tolerance(options), norm)
+    if options.tolerance is None:
+        return ""
+    words = {
+        ExitCode.YES: "kept: the proven bound is within it",
+        ExitCode.NO: "EXCEEDED by the deviation that was found",
+    }
+    said = words.get(answer, "INCONCLUSIVE: not proven, and no input found that exceeds it")
+    return f"{options.tolerance}{' (2-norm)' if norm is Norm.TWO else ''} is {said}"

@@ -115,6 +115,11 @@ def _format(text: str | None, option: str) -> QFormat | None:
 def _activations(text: str) -> QFormat | Activations:
     if text in {choice.value for choice in Activations}:
         return Activations(text)
+    if text.isalpha():
+        known = ", ".join(choice.value for choice in Activations)
+        raise UsageError(
+            f"--activations {text!r} is unknown", fix=f"give one of {known}, or a format IB.FB"
+        )
     return parse_format(text, "--activations")
 
 
@@ -175,6 +180,6 @@ def choose_regions(options: Options, formats: Formats, n_inputs: int) -> tuple[B
 
 def full_range(fmt: QFormat, n_inputs: int) -> Box:
     """Return the box of everything the input format can hold."""
-    return Box(
-        (fmt.min,) * n_inputs, (fmt.max,) * n_inputs, f"range of {fmt}, as --inputs is not given"
-    )
+    # A certificate keeps no other signs of a region's name than these.
+    name = f"inputs-not-given:whole-range-of-{fmt.ib}.{fmt.fb}"
+    return Box((fmt.min,) * n_inputs, (fmt.max,) * n_inputs, name)

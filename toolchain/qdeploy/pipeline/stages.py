@@ -23,9 +23,14 @@ from qdeploy.ir import (
     program_digest,
 )
 from qdeploy.pipeline import outfolder
-from qdeploy.pipeline.artifacts import check_replaceable, write_file, write_folder
+from qdeploy.pipeline.artifacts import (
+    check_no_folder,
+    check_replaceable,
+    write_file,
+    write_folder,
+)
 from qdeploy.pipeline.claims import Claim, attest, bound_of, prove
-from qdeploy.pipeline.decision import decide
+from qdeploy.pipeline.decision import decide, explain_tolerance
 from qdeploy.pipeline.options import (
     DEFAULT_VECTORS,
     Options,
@@ -59,6 +64,8 @@ class Certified:
     summary: dict[str, Any]
     code: ExitCode
     path: Path
+    tolerance: str
+    """In words, whether it is kept; empty where none was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,8 @@ class Built:
     summary: dict[str, Any]
     code: ExitCode
     folder: Path
+    tolerance: str
+    """In words, whether it is kept; empty where none was given."""
 
 
 def run_build(options: Options, watch: Stopwatch) -> Built:
@@ -105,7 +114,7 @@ def run_build(options: Options, watch: Stopwatch) -> Built:
         "validation": None if verdict is None else describe_verdict(verdict),
     }
     write_folder(folder, {**files, "build.json": outfolder.json_bytes(summary)})
-    return Built(material, summary, code, folder)
+    return Built(material, summary, code, folder, explain_tolerance(claim.statement, options))
 
 
 def runs_by_itself(board: Board) -> bool:
@@ -128,15 +137,17 @@ def check_emulator(board: Board) -> None:
 def run_certify(options: Options, watch: Stopwatch) -> Certified:
     """Import, quantise and prove; write the certificate alone."""
     tolerance, norm = read_tolerance(options), read_norm(options)
+    path = options.output or Path("certificate.json")
+    check_no_folder(path)
     program = _program(options, watch)
     with watch.stage("generate"):
         library = generate.library(program.fixed)
     claim = _claim(program, options, (library, None), watch)
     material = _material(program, claim, None, None)
-    path = options.output or Path("certificate.json")
     write_file(path, claim.content)
     code = decide(claim.statement, None, tolerance, norm)
-    return Certified(material, certificate_summary(material, code, watch), code, path)
+    summary = certificate_summary(material, code, watch)
+    return Certified(material, summary, code, path, explain_tolerance(claim.statement, options))
 
 
 def _program(options: Options, watch: Stopwatch) -> Program:
