@@ -357,6 +357,100 @@ def test_every_single_code_of_the_program_matters(bits: int, network: Network) -
                 verify(network, data)
 
 
+# --- shapes, types and sizes nobody's tool would write ------------------------------------------
+
+
+def tensor(data: Json) -> Json:
+    return data["predicate"]["program"]["tensors"][0]
+
+
+def node(data: Json) -> Json:
+    return data["predicate"]["program"]["nodes"][0]
+
+
+def put(place: Callable[[Json], Json], key: str, value: object) -> Callable[[Json], None]:
+    return lambda data: place(data).__setitem__(key, value)
+
+
+def repeat_products(data: Json) -> None:
+    dual(data)["products"] *= 2
+
+
+def repeat_complements(data: Json) -> None:
+    dual(data)["complements"] *= 2
+
+
+def huge_factor(data: Json) -> None:
+    dual(data)["factor"][0][0] = 1 << 4000
+
+
+def extra_subject(data: Json) -> None:
+    data["subject"].append({"name": "innocent.exe", "digest": {"sha256": "0" * 64}})
+
+
+def double_subject(data: Json) -> None:
+    data["subject"].append(copy.deepcopy(data["subject"][0]))
+
+
+def many_regions(data: Json) -> None:
+    data["predicate"]["regions"] *= 5000
+
+
+HOSTILE: dict[str, Callable[[Json], None]] = {
+    "a shape of 2^70": put(tensor, "shape", [1 << 70]),
+    "a shape that wraps around 64 bits": put(tensor, "shape", [7, 7905747460161236407]),
+    "a negative shape": put(tensor, "shape", [-1]),
+    "a format of three numbers": put(tensor, "format", [4, 4, 4]),
+    "a format of texts": put(tensor, "format", ["4", "4"]),
+    "a tensor of 38 bits": put(tensor, "format", [35, 3]),
+    "a shift of 2^40": lambda d: node(d)["integers"].__setitem__("shift", 1 << 40),
+    "a clamp that is a text": lambda d: node(d)["integers"].__setitem__("clamp_lo", "0"),
+    "a clamp that is nothing": lambda d: node(d)["integers"].__setitem__("clamp_lo", None),
+    "an operator that is a list": put(node, "op", []),
+    "an operator that is an object": put(node, "op", {}),
+    "an unknown operator": put(node, "op", "conv"),
+    "a node without a name": put(node, "name", None),
+    "a node with a path for a name": put(node, "name", "../../evil"),
+    "inputs that are a text": put(node, "inputs", "input"),
+    "an accumulator of texts": put(node, "accumulator", [64, "6", 5]),
+    "a region named in escapes": put(region, "name", "\x1b[2J\nproven"),
+    "a region named as a claim": put(region, "name", "every input in [-1000, 1000]"),
+    "a region named by half a character": put(region, "name", "\ud800"),
+    "a corner that is infinite": put(region, "hi", ["inf"]),
+    "a corner that is no number": put(region, "hi", ["nan"]),
+    "a bound of NaN": put(region, "linf", "NaN"),
+    "a bound of megabytes": put(region, "linf", "1" * 3_000_000),
+    "a negative bound": put(region, "linf", "-1"),
+    "products twice": repeat_products,
+    "complementarities twice": repeat_complements,
+    "a factor of 4000 bits": huge_factor,
+    "a foreign subject": extra_subject,
+    "a subject twice": double_subject,
+    "thousands of regions": many_regions,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_certificates_are_refused_under_a_new_seal(
+    name: str, network: Network, text: bytes
+) -> None:
+    data = json.loads(text)
+    HOSTILE[name](data)
+    predicate = data["predicate"]
+    predicate["seal"] = statements._seal(predicate, data["subject"])
+    with pytest.raises(RefusedError) as refusal:
+        verify(network, data)
+    assert len(str(refusal.value)) < 1000
+
+
+@pytest.mark.parametrize("seal", [[], [["a", "b"], [None, 2]], {"model": 3}, None, "model"])
+def test_a_seal_of_another_type_is_refused(seal: object, network: Network, text: bytes) -> None:
+    data = json.loads(text)
+    data["predicate"]["seal"] = seal
+    with pytest.raises(RefusedError):
+        verify(network, data)
+
+
 # --- trees -----------------------------------------------------------------------------------
 
 
@@ -389,6 +483,7 @@ TREES: dict[str, Callable[[Json], None]] = {
     "another grid": lambda d: set_grid(d, 40),
     "a grid beyond reason": lambda d: set_grid(d, 1 << 40),
     "a negative grid": lambda d: set_grid(d, -1),
+    "a grid that 64-bit sums were not proven for": lambda d: set_grid(d, 13),
 }
 
 

@@ -16,7 +16,7 @@ from qdeploy.proof.dyadic import Interval
 from qdeploy.proof.pair import align, coarse_grid
 from qdeploy.proof.ranges import analyse, boxes_on_grid, reference_error
 from support.enumeration import worst_deviation
-from support.networks import paper_network, random_network, random_request
+from support.networks import build_network, paper_network, random_network, random_request
 
 UNIT_BOX = Box((Fraction(-1),), (Fraction(1),))
 
@@ -152,3 +152,46 @@ def test_an_exact_leaf_of_too_many_codes_is_refused_before_it_is_made() -> None:
     box = Interval(np.array([[-(1 << 20)] * 9]), np.array([[1 << 20] * 9]))
     with pytest.raises(tree.TreeError, match="is beyond 4096"):
         tree.input_cells(fmt, Rounding.NEAREST, box, grid)
+
+
+def test_sums_over_neurons_never_wrap_around() -> None:
+    """256 values near 2^59 have a sum beyond int64."""
+    row = np.full((1, 256), (1 << 59) - 1)
+    assert dyadic.total(row).tolist() == [[256 * ((1 << 59) - 1)]]
+    assert dyadic.settled(row).dtype == object
+
+
+@pytest.mark.parametrize("scale", [2.0**40, 2.0**-40, 1e12])
+def test_extreme_scales_agree_on_every_grid(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large parameters and boxes: the narrow analysis equals the unbounded one."""
+    rng = np.random.default_rng(0)
+    layers = [
+        ((rng.normal(size=(6, 2)) * scale).astype(np.float32), np.float32(rng.normal(size=6))),
+        "relu",
+        (rng.normal(size=(5, 6)).astype(np.float32), np.float32(rng.normal(size=5) * scale)),
+        "relu",
+        ((rng.normal(size=(1, 5)) / scale).astype(np.float32), np.float32([scale])),
+    ]
+    network = build_network(2, layers)
+    box = Box((Fraction(-(1 << 30)), Fraction(-1)), (Fraction(1 << 30), Fraction(1)))
+    program = quantize.run(network, QuantizeRequest((box,), bits=16))
+
+    def bounds() -> list[list[int]]:
+        pair = align(network, program, coarse_grid(program))
+        found = analyse(pair, boxes_on_grid([box], pair.grid), use_linear=True)
+        return [v.tolist() for v in (found.layers[-1].out.e.magnitude, found.layers[1].z.lo)]
+
+    narrow = bounds()
+    monkeypatch.setattr(dyadic, "NARROW_GRIDS", range(0))
+    assert bounds() == narrow
+
+
+def test_a_tree_of_too_much_work_is_refused_before_it_is_done() -> None:
+    network = paper_network(0, 3)
+    program = quantize.run(network, QuantizeRequest((UNIT_BOX,), bits=16))
+    pair = align(network, program, coarse_grid(program))
+    count = 1 << 20
+    lo = np.zeros((count, 1), dtype=np.int64)
+    leaves = tree.Leaves(Interval(lo, lo + 4096), np.ones(count, dtype=bool))
+    with pytest.raises(tree.TreeError, match="too much work"):
+        tree.require_affordable(pair, leaves)

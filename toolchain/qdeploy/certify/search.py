@@ -13,13 +13,13 @@ from qdeploy.proof import cone, kernel, tree
 from qdeploy.proof.certificate import Certificate, ConePart, Part, RegionClaim
 from qdeploy.proof.kernel import Analysis
 from qdeploy.proof.pair import MismatchError, align, coarse_grid
-from qdeploy.proof.ranges import analysis_operations
 
 _LARGEST_CONE = 200
 """Components of chi beyond which not even the facts are laid out."""
 _SPLIT_SHARE = 0.5
 """Part of the time that goes into splitting."""
 _FEWEST_BOXES = 32
+_FEWEST_ROUNDS = 8
 _TIGHT = 1.01
 _LEAST_OUTPUT = 0.1
 """Outputs that deviate less than this part of the largest one are not worth splitting for."""
@@ -84,7 +84,7 @@ def _claim(
     request, share = spend
     known = kernel.analysis(network, program, box)
     found = attack(network, program, box, budget=request.attack_budget, seed=request.seed)
-    deep = analysis_operations(known.pair) > kernel.LARGEST_ANALYSIS
+    deep = kernel.beyond_linear(known.pair)
     parts = [kernel.prove_part(known, m, None) for m in (_FREE[:2] if deep else _FREE)]
     witness = kernel.witness(network, program, found.x)
     if deep:
@@ -109,6 +109,8 @@ def _split(known: Analysis, seconds: float, found: Sampled, progress: Progress) 
     try:
         pair = align(known.network, known.program, coarse_grid(known.program))
     except MismatchError:
+        return None
+    if splitting.predicted_round(pair) * _FEWEST_ROUNDS > seconds:
         return None
     price = splitting.predicted_seconds(pair, known.box)
     boxes = min(int(seconds / price), splitting.most_boxes(pair, known.box))

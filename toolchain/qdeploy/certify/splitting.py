@@ -14,7 +14,7 @@ from qdeploy.proof import tree
 from qdeploy.proof.certificate import SplitPart
 from qdeploy.proof.dyadic import Interval, Raw
 from qdeploy.proof.pair import Pair
-from qdeploy.proof.ranges import boxes_on_grid
+from qdeploy.proof.ranges import analysis_operations, boxes_on_grid
 
 _ROUND = 512
 """Boxes that are cut at once."""
@@ -141,6 +141,11 @@ def _axes(growth: _Growth, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
 def predicted_seconds(pair: Pair, box: Box) -> float:
     """Predict the analysis of one box, on a machine of 2024 (measured in benchmarks/)."""
     return _SECONDS_PER_OPERATION * tree.leaf_operations(pair, boxes_on_grid([box], pair.grid))
+
+
+def predicted_round(pair: Pair) -> float:
+    """Predict one round of cuts, which takes its time however few boxes it has."""
+    return _SECONDS_PER_OPERATION * analysis_operations(pair)
 
 
 def most_boxes(pair: Pair, box: Box) -> int:

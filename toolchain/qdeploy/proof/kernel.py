@@ -29,7 +29,7 @@ from qdeploy.proof.certificate import (
 from qdeploy.proof.cone import Cone, Dual, DualError
 from qdeploy.proof.dyadic import Raw, widest
 from qdeploy.proof.enclosure import Ranges
-from qdeploy.proof.pair import MismatchError, align
+from qdeploy.proof.pair import MismatchError, Pair, align
 from qdeploy.proof.ranges import (
     analyse,
     analysis_operations,
@@ -291,11 +291,15 @@ def _check_region(
     return Proven(claim.box, total.per_output, total.linf, total.l2)
 
 
+def beyond_linear(pair: Pair) -> bool:
+    """Whether back-substitution through this network is more than anybody would wait for."""
+    return analysis_operations(pair) > LARGEST_ANALYSIS
+
+
 def _require_affordable(known: Analysis, claim: RegionClaim, place: str) -> None:
     """Refuse data so large that checking them would exhaust the machine."""
-    work = analysis_operations(known.pair)
     for part in claim.parts:
-        if part.method not in ("interval", "recursion") and work > LARGEST_ANALYSIS:
+        if part.method not in ("interval", "recursion") and beyond_linear(known.pair):
             raise RefusedError(f"{place}: the network is too deep and wide for linear bounds")
         if isinstance(part.data, ConePart):
             size = known.cone_size(slacks=part.data.slacks)

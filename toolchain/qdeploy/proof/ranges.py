@@ -62,14 +62,18 @@ def analyse(pair: Pair, boxes: Interval, *, use_linear: bool) -> Ranges:
     return Ranges(entering, tuple(found))
 
 
-def analysis_operations(pair: Pair) -> int:
-    """Estimate the elementary operations of analysing one box with linear bounds."""
+_OPERATIONS_PER_STEP = 100_000
+"""What passing one layer costs however narrow it is."""
+
+
+def analysis_operations(pair: Pair, boxes: int = 1) -> int:
+    """Estimate the elementary operations of analysing boxes together with linear bounds."""
     widths = [pair.layers[0].w.shape[1], *(layer.width for layer in pair.layers)]
     operations = 0
     for k in range(1, len(pair.layers)):
         rows = 6 * widths[k + 1]
         operations += rows * sum(widths[j + 1] * (3 * widths[j] + 14) for j in range(k))
-    return operations
+    return operations * boxes + len(pair.layers) ** 2 * _OPERATIONS_PER_STEP
 
 
 def input_signal(pair: Pair, x: Interval) -> Signal:

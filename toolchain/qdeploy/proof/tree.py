@@ -93,7 +93,7 @@ def leaf_operations(pair: Pair, box: Interval) -> int:
     """Estimate what analysing one leaf costs; [1, n] is the box of the region."""
     found = analyse(pair, box, use_linear=True)
     wide = any(layer.d.lo.dtype == object for layer in found.layers)
-    operations = _LEAST_OPERATIONS + analysis_operations(pair)
+    operations = _LEAST_OPERATIONS + analysis_operations(pair, _BATCH) // _BATCH
     return operations * (_WIDE_FACTOR if wide else 1)
 
 

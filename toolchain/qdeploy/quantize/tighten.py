@@ -48,7 +48,7 @@ def _sums(network: Network, request: QuantizeRequest, program: FixedNetwork) -> 
         pair = align(network, program, coarse_grid(program))
     except MismatchError:
         return {}
-    if analysis_operations(pair) * len(request.regions) > _MOST_OPERATIONS:
+    if analysis_operations(pair, len(request.regions)) > _MOST_OPERATIONS:
         return {}
     found = analyse(pair, boxes_on_grid(request.regions, pair.grid), use_linear=True)
     step = Fraction(1, 1 << pair.grid)

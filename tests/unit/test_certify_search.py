@@ -1,0 +1,61 @@
+"""The search: cheap methods always, dear ones only where they pay and can be afforded."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from qdeploy import certify, proof, quantize
+from qdeploy.certify import CertifyRequest
+from qdeploy.ir import Box, Network, QuantizeRequest
+from support.networks import build_network, paper_network
+
+UNIT_BOX = Box((Fraction(-1),), (Fraction(1),))
+
+
+def methods(network: Network, request: CertifyRequest, bits: int = 8) -> list[str]:
+    program = quantize.run(network, QuantizeRequest((UNIT_BOX,), bits=bits))
+    certificate = certify.run(network, program, (UNIT_BOX,), request)
+    assert proof.check(network, certificate)
+    return [part.method for part in certificate.regions[0].parts]
+
+
+def test_without_time_only_the_free_methods_run() -> None:
+    found = methods(paper_network(0, 2), CertifyRequest(time_limit=0.0))
+    assert found == ["recursion", "interval", "linear"]
+
+
+@pytest.mark.parametrize("name", ["split", "sdp"])
+def test_a_method_can_be_asked_for_alone(name: str) -> None:
+    request = CertifyRequest(time_limit=60.0, methods=frozenset({name}))
+    assert methods(paper_network(3, 1), request) == ["recursion", "interval", "linear", name]
+
+
+def test_a_tight_bound_ends_the_search() -> None:
+    """Splitting closes the gap, so no cone is posed."""
+    assert "sdp" not in methods(paper_network(3, 1), CertifyRequest())
+
+
+def test_hundreds_of_layers_get_intervals_and_no_hang() -> None:
+    one = (np.float32([[1.0]]), np.float32([0.0]))
+    steps = [step for _ in range(1300) for step in (one, "relu")]
+    found = methods(build_network(1, steps), CertifyRequest(attack_budget=50))
+    assert found == ["recursion", "interval"]
+
+
+def test_equal_requests_give_equal_certificates() -> None:
+    network = paper_network(1, 2)
+    program = quantize.run(network, QuantizeRequest((UNIT_BOX,), bits=10))
+    texts = {
+        proof.write(proof.attest(certify.run(network, program, (UNIT_BOX,), CertifyRequest())))
+        for _ in range(2)
+    }
+    assert len(texts) == 1
+
+
+@pytest.mark.parametrize("size", [1e10, 1e20, 1e60])
+def test_huge_boxes_are_certified_without_a_crash(size: float) -> None:
+    network = paper_network(2, 2)
+    box = Box((Fraction(-size),), (Fraction(size),))
+    program = quantize.run(network, QuantizeRequest((box,), bits=16))
+    spend = CertifyRequest(time_limit=0.5)
+    assert proof.check(network, certify.run(network, program, (box,), spend))
