@@ -61,6 +61,13 @@ def test_no_ratio_where_nothing_was_found():
     assert lines["attack"] == "0 is the largest deviation found"
 
 
+def test_of_many_regions_the_first_are_named():
+    one = statement(proven(Fraction(1)), found(Fraction(0)))
+    many = replace(one, regions=one.regions * 450)
+    said = dict(statement_lines(many))["bound"]
+    assert "in 450 regions (operating; operating; operating; ...)" in said
+
+
 def test_many_formats_are_cut_and_counted():
     fixed = material().fixed
     tensors = tuple(

@@ -10,6 +10,7 @@ from qdeploy.report.figures import tightness
 from qdeploy.report.values import Material, Statement
 
 MOST_ROWS = 24
+MOST_NAMES = 3
 
 
 def plural(count: int, noun: str) -> str:
@@ -84,7 +85,8 @@ def format_range(fmt: QFormat) -> str:
 def statement_lines(statement: Statement) -> list[tuple[str, str]]:
     """Return the bound and, beside it, the attack."""
     bound, found = statement.bound, statement.found
-    where = "; ".join(r.box.name for r in statement.regions if r.box.name)
+    names = [r.box.name for r in statement.regions if r.box.name]
+    where = "; ".join(names[:MOST_NAMES] + ["..."] * (len(names) > MOST_NAMES))
     inputs = plural(len(statement.regions), "region") + (f" ({where})" if where else "")
     if bound is None:
         return [
