@@ -21,6 +21,7 @@ from qdeploy.deploy._run import reached
 from qdeploy.deploy.client import FrameClient
 from qdeploy.deploy.links.serial_port import SerialConnection
 from qdeploy.diagnostics import ExitCode, MissingToolError, RefusedError
+from qdeploy.pipeline.doctor import diagnose
 from support import devices
 
 BOARD = "virtual-m4"
@@ -237,6 +238,21 @@ def test_a_board_without_emulator_asks_for_a_port():
         )
     assert "no ST NUCLEO-F446RE (STM32F446, Cortex-M4) is attached" in str(caught.value)
     assert "--port" in caught.value.fix
+
+
+def test_doctor_says_what_is_at_a_port():
+    """`qdeploy doctor --port P` on an emulated board, and on a port where nobody answers."""
+    loaded = boards.load(BOARD)
+    image = devices.image(3, BOARD)
+    with emulator(loaded).start(image, loaded, counting=False) as running:
+        diagnosis = diagnose(running.address)
+    assert diagnosis.device.program_digest == image.program_digest
+    assert (diagnosis.device.n_in, diagnosis.device.core) == (
+        devices.program(3).input.tensor.size,
+        "Cortex-M4",
+    )
+    with pytest.raises(MissingToolError, match="/dev/ttyNONE"):
+        diagnose("/dev/ttyNONE")
 
 
 def test_a_socket_is_a_port_too():

@@ -10,6 +10,7 @@ from qdeploy.boards import Board
 from qdeploy.deploy._members import emulator, link
 from qdeploy.deploy._protocol import ConnectionLostError, Device, Timing
 from qdeploy.deploy.identity import CYCLES, TICKS
+from qdeploy.deploy.links.serial_port import answering
 from qdeploy.diagnostics import MissingToolError, RefusedError
 from qdeploy.ir import DeviceIdentity, Firmware, Trace, Vectors
 
@@ -48,6 +49,16 @@ def run(
         instructions=counted,
         retries=retries,
     )
+
+
+def identify(port: str, timing: Timing = _DEFAULT_TIMING) -> DeviceIdentity:
+    """Ask the device at a serial port what it is.
+
+    Raises:
+        MissingToolError: the port cannot be opened, or nobody answers there.
+    """
+    with answering(port, timing) as device:
+        return device.identify()
 
 
 def checked_identity(device: Device, firmware: Firmware) -> DeviceIdentity:

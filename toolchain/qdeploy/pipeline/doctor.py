@@ -7,6 +7,7 @@ from typing import Any
 
 from qdeploy import __version__, boards, crossbuild, deploy
 from qdeploy.deploy.links._ports import PortStatus, attached_ports
+from qdeploy.ir import DeviceIdentity
 
 REQUIRED = ("clarabel", "jinja2", "numpy", "onnx", "pyserial")
 RUN = ("capstone", "unicorn", "ziglang")
@@ -36,6 +37,8 @@ class Diagnosis:
     ports: tuple[PortStatus, ...]
     ready: bool
     """Whether the default board can be built and run here."""
+    device: DeviceIdentity | None
+    """What answered at the port that was asked about."""
 
     def data(self) -> dict[str, Any]:
         """Return what --json prints."""
@@ -47,11 +50,16 @@ class Diagnosis:
             "ports": [asdict(p) for p in self.ports],
             "default_board": boards.DEFAULT,
             "ready": self.ready,
+            "device": None if self.device is None else asdict(self.device),
         }
 
 
-def diagnose() -> Diagnosis:
-    """Look at this computer."""
+def diagnose(port: str | None = None) -> Diagnosis:
+    """Look at this computer and, with a port, at the device there.
+
+    Raises:
+        MissingToolError: nobody answers at the port.
+    """
     findings = (*_packages(), *_compilers(), *_emulators())
     present = {(f.kind, f.name) for f in findings if f.version is not None}
     emulator = boards.load(boards.DEFAULT).emulator
@@ -63,6 +71,7 @@ def diagnose() -> Diagnosis:
         findings,
         attached_ports(),
         ready=plays and compiles,
+        device=None if port is None else deploy.identify(port),
     )
 
 

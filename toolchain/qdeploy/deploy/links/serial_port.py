@@ -62,13 +62,8 @@ class SerialPort:
     def open(self, firmware: Firmware, address: str, timing: Timing) -> Iterator[Device]:
         """Open the port and wait until the device answers."""
         del firmware
-        port = open_port(address)
-        try:
-            client = FrameClient(SerialConnection(port, address), address, timing)
-            client.connect()
+        with answering(address, timing) as client:
             yield client
-        finally:
-            port.close()
 
     def find(self, board: Board) -> str | None:
         """By the USB numbers of the board's serial port."""
@@ -76,6 +71,18 @@ class SerialPort:
             if port.vid is not None and f"{port.vid:04x}:{port.pid:04x}" == board.usb:
                 return str(port.device)
         return None
+
+
+@contextmanager
+def answering(address: str, timing: Timing) -> Iterator[FrameClient]:
+    """Open a port and wait until the device there answers, whatever it runs."""
+    port = open_port(address)
+    try:
+        client = FrameClient(SerialConnection(port, address), address, timing)
+        client.connect()
+        yield client
+    finally:
+        port.close()
 
 
 def open_port(address: str) -> serial.SerialBase:
