@@ -1,7 +1,7 @@
 """The search for the best proof of every region: cheap methods first, a cone where it pays."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,8 @@ _LARGEST_CONE = 200
 _SPLIT_SHARE = 0.5
 """Part of the time that goes into splitting."""
 _FEWEST_BOXES = 32
+_FEWEST_TRIES = 1000
+"""Evaluations of the attack on one of many regions."""
 _FEWEST_ROUNDS = 8
 _TIGHT = 1.01
 _LEAST_OUTPUT = 0.1
@@ -39,7 +41,7 @@ class CertifyRequest:
     """Predicted seconds that splitting and semidefinite bounds may take in all; prediction, not
     the clock, decides, so that equal requests give equal certificates."""
     attack_budget: int = 50_000
-    """Evaluations spent on looking for a large deviation in each region."""
+    """Evaluations spent on looking for large deviations, shared by the regions."""
     seed: int = 0
     methods: frozenset[str] = frozenset(METHODS)
     """Which of `split` and `sdp` may be tried."""
@@ -67,6 +69,8 @@ def run(
         RefusedError: network and program do not belong together.
     """
     share = request.time_limit / len(regions)
+    tries = max(request.attack_budget // len(regions), _FEWEST_TRIES)
+    request = replace(request, attack_budget=tries)
     claims = []
     for index, box in enumerate(regions):
         progress(f"region {index + 1} of {len(regions)}: linear bounds and attack")
@@ -157,8 +161,13 @@ def _affordable_slacks(known: Analysis, share: float) -> bool | None:
     """Whether hidden rounding slacks can be variables; None if no cone fits the share at all."""
     for slacks in (True, False):
         size = known.cone_size(slacks=slacks)
-        if 1 < size <= _LARGEST_CONE:
-            forms = len(known.cone(slacks=slacks).forms)
-            if 2 * semidefinite.predicted_seconds(size, forms) <= share:
-                return slacks
+        # Every component has two sides, so this much is known before the cone is built.
+        if not 1 < size <= _LARGEST_CONE or _price_of_both_sides(size, 2 * size) > share:
+            continue
+        if _price_of_both_sides(size, len(known.cone(slacks=slacks).forms)) <= share:
+            return slacks
     return None
+
+
+def _price_of_both_sides(size: int, forms: int) -> float:
+    return 2 * semidefinite.predicted_seconds(size, forms)

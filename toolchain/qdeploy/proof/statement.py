@@ -94,6 +94,8 @@ def read(text: bytes) -> Statement:
     data = _parse(text)
     _check_seal(data)
     statement = _refusing("certificate", lambda: _decode(data))
+    if program_digest(statement.certificate.program) != data["predicate"]["program_digest"]:
+        raise RefusedError("program digest: the program is not the one it names")
     if _canonical(_encode(statement)) != _canonical(data):
         raise RefusedError("certificate: it has fields or spellings that its schema does not")
     return statement
