@@ -9,9 +9,6 @@ from numpy.typing import NDArray
 from qdeploy.fixedpoint import Integers, Rounding
 from qdeploy.ir import FractionArray
 
-_EXACT_IN_DOUBLE = 1 << 53
-"""Integers below this, their products and partial sums too, are exact in float64 in any order."""
-
 _EXACT_IN_INT64 = 1 << 63
 
 _ACCUMULATOR_BITS = 64
@@ -29,9 +26,6 @@ def integer_sums(
     int64 comes out unless the sums could leave it; then Python integers do.
     """
     limit = largest_sum(weight, bias, _magnitude(codes))
-    if limit < _EXACT_IN_DOUBLE:
-        product = codes.astype(np.float64) @ weight.astype(np.float64).T
-        return np.asarray(product.astype(np.int64) + bias)
     if limit < _EXACT_IN_INT64:
         return np.asarray(codes @ weight.T + bias)
     return np.asarray(codes.astype(object) @ weight.astype(object).T + bias.astype(object))
