@@ -151,7 +151,11 @@ _NETWORK_OPTIONS: tuple[Decorator, ...] = (
         help="The norm --tolerance is about.",
     ),
     click.option(
-        "--time-limit", type=float, metavar="S", help="Seconds the search for a bound may take."
+        "--time-limit",
+        type=float,
+        metavar="S",
+        help="Seconds the search for a bound may take, as predicted, so that equal requests give "
+        "equal certificates. Default: 5.",
     ),
     click.option(
         "--config",
