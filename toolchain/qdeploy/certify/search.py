@@ -12,7 +12,6 @@ from qdeploy.ir import Box, FixedNetwork, Network
 from qdeploy.proof import cone, kernel, tree
 from qdeploy.proof.certificate import Certificate, ConePart, Part, RegionClaim
 from qdeploy.proof.kernel import Analysis
-from qdeploy.proof.pair import MismatchError, align, coarse_grid
 
 _LARGEST_CONE = 200
 """Components of chi beyond which not even the facts are laid out."""
@@ -110,11 +109,10 @@ def _tight(claim: RegionClaim) -> bool:
 
 def _split(known: Analysis, seconds: float, found: Sampled, progress: Progress) -> Part | None:
     """Cut the box as far as the predicted time goes."""
-    try:
-        pair = align(known.network, known.program, coarse_grid(known.program))
-    except MismatchError:
+    if splitting.predicted_round(known.pair) * _FEWEST_ROUNDS > seconds:
         return None
-    if splitting.predicted_round(pair) * _FEWEST_ROUNDS > seconds:
+    pair = splitting.working_pair(known.network, known.program, known.box)
+    if pair is None:
         return None
     price = splitting.predicted_seconds(pair, known.box)
     boxes = min(int(seconds / price), splitting.most_boxes(pair, known.box))
