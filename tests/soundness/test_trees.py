@@ -195,3 +195,20 @@ def test_a_tree_of_too_much_work_is_refused_before_it_is_done() -> None:
     leaves = tree.Leaves(Interval(lo, lo + 4096), np.ones(count, dtype=bool))
     with pytest.raises(tree.TreeError, match="too much work"):
         tree.require_affordable(pair, leaves)
+
+
+def test_leaves_that_memory_cannot_hold_are_refused_before_they_are_made() -> None:
+    """A few kilobytes of tree must not become gigabytes of corners."""
+    wide = Interval(np.zeros((1, 60_000), dtype=np.int64), np.ones((1, 60_000), dtype=np.int64))
+    with pytest.raises(tree.TreeError, match="beyond"):
+        tree.expand(bytes([0] * 2047 + [tree.LINEAR_LEAF] * 2048), wide)
+    side = np.zeros((64, 10_000), dtype=np.int64)
+    with pytest.raises(tree.TreeError, match="beyond"):
+        tree.input_cells(QFormat(2, 6), Rounding.NEAREST, spread(side, 6), 20)
+
+
+def spread(lo: np.ndarray, inputs: int) -> Interval:
+    """Boxes whose first inputs have several codes and whose others have one."""
+    hi = lo.copy()
+    hi[:, :inputs] += 3 << 14
+    return Interval(lo, hi)

@@ -74,9 +74,3 @@ class RefusedError(QdeployError):
     """A check was made and the answer is no."""
 
     exit_code = ExitCode.NO
-
-
-class InconclusiveError(QdeployError):
-    """Neither proven nor refuted with the means allowed."""
-
-    exit_code = ExitCode.INCONCLUSIVE

@@ -29,6 +29,8 @@ LARGEST_TREE = 1 << 21
 """Nodes a tree may have."""
 LARGEST_CELLS = 4096
 """Codes an exact leaf may enumerate."""
+LARGEST_CORNERS = 1 << 25
+"""Leaves (or codes of few leaves) times inputs that may stand in memory at once."""
 LARGEST_WORK = 400_000_000_000
 """Operations that all leaves together may take; most of an hour."""
 _WIDE_FACTOR = 50
@@ -58,6 +60,7 @@ def expand(tree: bytes, root: Interval) -> Leaves:
     """
     if len(tree) > LARGEST_TREE:
         raise TreeError(f"a tree of {len(tree)} nodes is beyond {LARGEST_TREE}")
+    _require_room((len(tree) + 1) // 2, root.lo.shape[1])
     nodes = np.frombuffer(tree, dtype=np.uint8).astype(np.int64)
     level, position = root, 0
     boxes: list[Interval] = []
@@ -75,6 +78,11 @@ def expand(tree: bytes, root: Interval) -> Leaves:
         raise TreeError("the tree goes on after its leaves")
     lo, hi = (np.concatenate([getattr(b, side) for b in boxes]) for side in ("lo", "hi"))
     return Leaves(Interval(lo, hi), np.concatenate(kinds))
+
+
+def _require_room(boxes: int, inputs: int) -> None:
+    if boxes * inputs > LARGEST_CORNERS:
+        raise TreeError(f"{boxes} boxes of {inputs} inputs are beyond {LARGEST_CORNERS} corners")
 
 
 def halves(boxes: Interval, axes: NDArray[np.int64]) -> Interval:
@@ -205,6 +213,7 @@ def input_cells(
     counts = count_cells(fmt, mode, boxes, grid)
     if counts.max() > LARGEST_CELLS:
         raise TreeError(f"an exact leaf of {counts.max()} codes is beyond {LARGEST_CELLS}")
+    _require_room(int(counts.sum()), boxes.lo.shape[1])
     low, high = code_range(fmt, mode, boxes, grid)
     ranges = [
         [range(a, b + 1) for a, b in zip(*ends, strict=True)]
