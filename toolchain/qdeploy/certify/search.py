@@ -12,6 +12,7 @@ from qdeploy.ir import Box, FixedNetwork, Network
 from qdeploy.proof import cone, kernel, tree
 from qdeploy.proof.certificate import Certificate, ConePart, Part, RegionClaim
 from qdeploy.proof.kernel import Analysis
+from qdeploy.proof.pair import MismatchError, align, coarse_grid
 
 _LARGEST_CONE = 200
 """Components of chi beyond which not even the facts are laid out."""
@@ -109,10 +110,11 @@ def _tight(claim: RegionClaim) -> bool:
 
 def _split(known: Analysis, seconds: float, found: Sampled, progress: Progress) -> Part | None:
     """Cut the box as far as the predicted time goes."""
-    if splitting.predicted_round(known.pair) * _FEWEST_ROUNDS > seconds:
+    try:
+        pair = align(known.network, known.program, coarse_grid(known.program))
+    except MismatchError:
         return None
-    pair = splitting.working_pair(known.network, known.program, known.box)
-    if pair is None:
+    if splitting.predicted_round(pair) * _FEWEST_ROUNDS > seconds:
         return None
     price = splitting.predicted_seconds(pair, known.box)
     boxes = min(int(seconds / price), splitting.most_boxes(pair, known.box))

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy.ir import Box, FixedNetwork, Network
+from qdeploy.ir import Box, FixedNetwork
 from qdeploy.proof import tree
 from qdeploy.proof.certificate import SplitPart
 from qdeploy.proof.dyadic import Interval, Raw
-from qdeploy.proof.pair import Pair, align, narrow_grids
+from qdeploy.proof.pair import Pair
 from qdeploy.proof.ranges import analysis_operations, boxes_on_grid
 
 _ROUND = 512
@@ -29,7 +29,7 @@ _WORTH_CUTTING = 0.5
 """Leaves below this part of the worst one wait."""
 _SMALLEST_SIDE = 2
 """Units of the grid below which nothing is cut."""
-_SECONDS_PER_OPERATION = 3e-9
+_SECONDS_PER_OPERATION = 4e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,19 +136,6 @@ def _axes(growth: _Growth, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
     sides = (growth.boxes.hi[chosen] - growth.boxes.lo[chosen]).astype(np.float64)
     steepness = np.maximum(weight, weight.max() * _LEAST_STEEPNESS)
     return np.asarray(np.argmax(sides * steepness, axis=1), dtype=np.int64)
-
-
-def working_pair(network: Network, program: FixedNetwork, box: Box) -> Pair | None:
-    """Put network and program on the finest grid on which 64-bit integers carry the analysis.
-
-    A coarser grid costs a few percent of the bound; unbounded integers cost fifty times the time.
-    None where no such grid holds the program's codes.
-    """
-    for grid in narrow_grids(program):
-        pair = align(network, program, grid)
-        if tree.is_narrow(pair, boxes_on_grid([box], grid)):
-            return pair
-    return None
 
 
 def predicted_seconds(pair: Pair, box: Box) -> float:

@@ -106,12 +106,6 @@ def coarse_grid(program: FixedNetwork) -> int:
     return max(_COARSE_GRID_BITS, _finest_code(program) + _COARSE_GUARD_BITS)
 
 
-def narrow_grids(program: FixedNetwork) -> tuple[int, ...]:
-    """Return the grids that hold the program's codes from `coarse_grid` down, finest first."""
-    finest = coarse_grid(program)
-    return tuple(range(finest, max(_finest_code(program), _COARSE_GRID_BITS - 1), -2))
-
-
 def _finest_code(program: FixedNetwork) -> int:
     codes = [t.format.fb for t in program.tensors]
     weights = [n.arrays["weight"].format.fb for n in program.nodes if "weight" in n.arrays]

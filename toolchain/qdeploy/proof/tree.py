@@ -99,14 +99,10 @@ def halves(boxes: Interval, axes: NDArray[np.int64]) -> Interval:
 
 def leaf_operations(pair: Pair, box: Interval) -> int:
     """Estimate what analysing one leaf costs; [1, n] is the box of the region."""
-    operations = _LEAST_OPERATIONS + analysis_operations(pair, _BATCH) // _BATCH
-    return operations * (1 if is_narrow(pair, box) else _WIDE_FACTOR)
-
-
-def is_narrow(pair: Pair, box: Interval) -> bool:
-    """Whether the analysis of a box [1, n] stays within 64-bit integers; parts of it then do."""
     found = analyse(pair, box, use_linear=True)
-    return all(layer.d.lo.dtype == np.int64 for layer in found.layers)
+    wide = any(layer.d.lo.dtype == object for layer in found.layers)
+    operations = _LEAST_OPERATIONS + analysis_operations(pair, _BATCH) // _BATCH
+    return operations * (_WIDE_FACTOR if wide else 1)
 
 
 def require_affordable(pair: Pair, leaves: Leaves) -> None:
