@@ -1,14 +1,28 @@
 """Operators: one file each, with shape, real semantics and integer semantics."""
 
-from qdeploy.ops._execution import evaluate, evaluate_exact, execute, execute_all, known_ops
+from qdeploy.ops._curve import Curve, PiecewiseLinear, Smooth
+from qdeploy.ops._execution import (
+    enclose,
+    evaluate,
+    evaluate_exact,
+    execute,
+    execute_all,
+    known_ops,
+)
 from qdeploy.ops._kernel import Kernel
-from qdeploy.ops._protocol import Op
+from qdeploy.ops._protocol import Activation, Enclosed, Op
 from qdeploy.ops._sums import accumulator_bound, integer_sums, largest_sum
 
 __all__ = [
+    "Activation",
+    "Curve",
+    "Enclosed",
     "Kernel",
     "Op",
+    "PiecewiseLinear",
+    "Smooth",
     "accumulator_bound",
+    "enclose",
     "evaluate",
     "evaluate_exact",
     "execute",

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 import qdeploy.ops
 from qdeploy.ir import FixedNetwork, FractionArray, Network
-from qdeploy.ops._protocol import Op
+from qdeploy.ops._protocol import Enclosed, Op
 from qdeploy.registry import discover
 
 
@@ -26,12 +26,27 @@ def evaluate(network: Network, x: NDArray[np.float64]) -> NDArray[np.float64]:
     return values[network.outputs[0].id]
 
 
-def evaluate_exact(network: Network, x: FractionArray) -> FractionArray:
-    """Run the real network without any rounding on rows of Fractions [n, n_in] -> [n, n_out]."""
-    values = {network.inputs[0].id: x}
+def enclose(network: Network, x: FractionArray) -> Enclosed:
+    """Enclose what the real network makes of rows of Fractions [n, n_in] -> 2 x [n, n_out].
+
+    Both ends are one array where every operator is exact.
+    """
+    values = {network.inputs[0].id: (x, x)}
     for node in network.nodes:
-        values[node.output] = known_ops()[node.op].evaluate_exact(node, values[node.inputs[0]])
+        values[node.output] = known_ops()[node.op].enclose(node, *values[node.inputs[0]])
     return values[network.outputs[0].id]
+
+
+def evaluate_exact(network: Network, x: FractionArray) -> FractionArray:
+    """Run a network of exact operators without any rounding, [n, n_in] -> [n, n_out].
+
+    Raises:
+        ValueError: some operator has no exact value, such as tanh.
+    """
+    lo, hi = enclose(network, x)
+    if lo is not hi:
+        raise ValueError("this network has no exact values, only enclosures")
+    return lo
 
 
 def execute_all(program: FixedNetwork, codes: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:

@@ -7,6 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.ir import FixedNetwork, FixedNode, FractionArray, Node
+from qdeploy.ops._curve import Curve
+
+Enclosed = tuple[FractionArray, FractionArray]
+"""Lower and upper ends of an enclosure, elementwise; the same object twice: no width at all."""
 
 
 @runtime_checkable
@@ -20,8 +24,8 @@ class Op(Protocol):
         """Real semantics in double precision (for searching, never for proofs)."""
         ...
 
-    def evaluate_exact(self, node: Node, x: FractionArray) -> FractionArray:
-        """Real semantics without rounding."""
+    def enclose(self, node: Node, lo: FractionArray, hi: FractionArray) -> Enclosed:
+        """Real semantics on everything between lo and hi; exact (the same array) where it can."""
         ...
 
     def execute(
@@ -36,4 +40,13 @@ class Op(Protocol):
 
     def c_values(self, node: FixedNode, program: FixedNetwork) -> Mapping[str, object]:
         """Values, all computed and typed, for `templates/ops/<op>.c.j2`."""
+        ...
+
+
+@runtime_checkable
+class Activation(Op, Protocol):
+    """An operator on every element for itself, with a curve that proofs know."""
+
+    def curve(self, node: Node) -> Curve:
+        """Return the facts about the curve of this node."""
         ...

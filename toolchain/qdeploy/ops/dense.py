@@ -13,8 +13,10 @@ from qdeploy.ir import (
     FixedTensor,
     FractionArray,
     Node,
+    exact,
 )
 from qdeploy.ops._kernel import Kernel, altered, container, ctype
+from qdeploy.ops._protocol import Enclosed
 from qdeploy.ops._sums import integer_sums, rational_sums
 
 
@@ -27,9 +29,16 @@ class Dense:
         bias = node.parameters["bias"].astype(np.float64)
         return np.asarray(x @ weight.T + bias)
 
-    def evaluate_exact(self, node: Node, x: FractionArray) -> FractionArray:
-        """Rational product."""
-        return rational_sums(x, node.parameters["weight"], node.parameters["bias"])
+    def enclose(self, node: Node, lo: FractionArray, hi: FractionArray) -> Enclosed:
+        """Rational products; a row's negative weights meet the other end."""
+        weight, bias = node.parameters["weight"], node.parameters["bias"]
+        if hi is lo:
+            exactly = rational_sums(lo, weight, bias)
+            return exactly, exactly
+        parts = np.concatenate([np.maximum(weight, 0), np.minimum(weight, 0)], axis=1)
+        ends = (np.concatenate([lo, hi], axis=1), np.concatenate([hi, lo], axis=1))
+        low, high = (rational_sums(end, exact(parts), bias) for end in ends)
+        return low, high
 
     def execute(
         self, node: FixedNode, program: FixedNetwork, codes: NDArray[np.int64]

@@ -6,8 +6,10 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy.ir import FixedNetwork, FixedNode, FractionArray, Node
+from qdeploy.ir import FixedNetwork, FixedNode, FractionArray, Node, exact
+from qdeploy.ops._curve import Curve, PiecewiseLinear
 from qdeploy.ops._kernel import Kernel, altered, container
+from qdeploy.ops._protocol import Enclosed
 
 
 class Relu:
@@ -18,12 +20,16 @@ class Relu:
         del node
         return np.maximum(x, 0.0)
 
-    def evaluate_exact(self, node: Node, x: FractionArray) -> FractionArray:
-        """Elementwise maximum with zero."""
+    def enclose(self, node: Node, lo: FractionArray, hi: FractionArray) -> Enclosed:
+        """Elementwise maximum with zero, which never falls."""
         del node
-        result = x.copy()
-        result[x < 0] = Fraction(0)
-        return result
+        low = _above_zero(lo)
+        return low, low if hi is lo else _above_zero(hi)
+
+    def curve(self, node: Node) -> Curve:
+        """Slope 0 below zero and 1 above."""
+        del node
+        return PiecewiseLinear(exact([[0]]), exact([[0], [1]]), exact([0]))
 
     def execute(
         self, node: FixedNode, program: FixedNetwork, codes: NDArray[np.int64]
@@ -49,6 +55,12 @@ class Relu:
             "output_format": str(target.format),
             "table_bytes": 0,
         }
+
+
+def _above_zero(values: FractionArray) -> FractionArray:
+    result = values.copy()
+    result[values < 0] = Fraction(0)
+    return result
 
 
 OP = Relu()
