@@ -85,6 +85,18 @@ def times(left: Raw, right: Raw) -> Raw:
     return np.asarray(left.astype(object) * right.astype(object))
 
 
+def lifted(array: Raw, grid: int) -> Raw:
+    """Return numbers of the grid 2**-grid on the grid 2**-2grid, fit for sums of a few."""
+    return times(array, np.array([1 << grid], dtype=array.dtype))
+
+
+def summable(array: Raw) -> Raw:
+    """Return the array as Python integers if a few sums and differences could leave int64."""
+    if array.dtype == np.int64 and widest(array) > _PRODUCT_BITS:
+        return array.astype(object)
+    return array
+
+
 def matmul(left: Raw, right: Raw) -> Raw:
     """Return the exact matrix product.
 
@@ -134,6 +146,15 @@ def floor_to_grid(value: Fraction, grid: int) -> int:
 def ceil_to_grid(value: Fraction, grid: int) -> int:
     """Return the smallest raw with raw * 2**-grid >= value."""
     return -((-value.numerator << grid) // value.denominator)
+
+
+def nearest(values: Raw, grid: int) -> tuple[Raw, bool]:
+    """Round exact numbers (Fractions) onto the grid; say whether any had to move."""
+    flat = [ceil_to_grid(v - Fraction(1, 2 << grid), grid) for v in values.ravel().tolist()]
+    moved = any(Fraction(r, 1 << grid) != v for r, v in zip(flat, values.ravel(), strict=True))
+    raw = integers(len(flat))
+    raw[:] = flat
+    return stored(raw.reshape(values.shape), grid), moved
 
 
 @dataclass(frozen=True, slots=True)

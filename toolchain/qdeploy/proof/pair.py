@@ -1,8 +1,10 @@
 """The network f and the integer program g side by side, layer by layer, as exact numbers.
 
-For every layer: y = W a + c, a' = phi(y) over the reals, and z = V b + v exactly, b' =
-phi(round(z)) with saturation, phi the ReLU or the identity. The program is not believed: its
-formats, clamps and accumulators are checked here against the integer semantics (docs/SPEC.md).
+For every layer: y = W a + c, a' = phi(y) over the reals, and z = V b + v exactly. Then either b' =
+sat(round(phi(z))), phi being a saturation (ReLU, Clip) or nothing, which program and proof write
+as a clamp of round(z); or b' = T(sat(round(z))), T being what the program's operator makes of
+each code (`lookup`). The program is not believed: its formats, clamps and accumulators are checked
+here against the integer semantics (docs/SPEC.md).
 """
 
 from dataclasses import dataclass
@@ -10,10 +12,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from qdeploy.fixedpoint import MAX_BITS, QFormat, Rounding
+from qdeploy import ops
+from qdeploy.fixedpoint import MAX_BITS, QFormat, Rounding, round_fraction
 from qdeploy.ir import FixedNetwork, FixedNode, Network, Node
-from qdeploy.ops import accumulator_bound
-from qdeploy.proof.dyadic import Raw, ceil_to_grid, stored, zeros
+from qdeploy.proof.curves import OnGrid, on_grid
+from qdeploy.proof.dyadic import Raw, ceil_to_grid, floor_to_grid, nearest, stored, zeros
+from qdeploy.proof.lookup import Lookup, TableError, tabulated
 
 _GRID_BITS = 64
 _GUARD_BITS = 16
@@ -27,9 +31,20 @@ class MismatchError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """One flat end of a saturation: where it begins, and the program's error upon it."""
+
+    place: int
+    error_lo: int
+    error_hi: int
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """One layer of the pair; matrices are raw on the pair's grid (W, c rounded: see `inexact`)."""
 
+    name: str
+    """Of the program's node that makes the sums, or of the activation that stands alone."""
     w: Raw
     c: Raw
     v: Raw
@@ -38,11 +53,18 @@ class Layer:
     """Whether some entry of W or c had to be rounded onto the grid, by at most half a unit."""
     bias_inexact: bool
     """Whether some entry of v had to be rounded down onto the grid, by less than a unit."""
-    relu: bool
+    curve: OnGrid | None
+    """The activation; None: there is none."""
+    lookup: Lookup | None
+    """How the program computes the activation, unless it saturates."""
+    ends: tuple[End | None, End | None]
+    """Below and above, of a saturation."""
+    clamp: tuple[int, int]
+    """Codes between which the output lies."""
     output: QFormat
     rounding: Rounding
-    z_step: Fraction
-    """Spacing of the values the accumulator can take."""
+    spacing: Fraction | None
+    """What z, saturated, is known to be a multiple of."""
 
     @property
     def width(self) -> int:
@@ -63,15 +85,19 @@ class Pair:
 @dataclass(frozen=True, slots=True)
 class _RealLayer:
     dense: Node | None
-    relu: bool
+    activation: Node | None
 
 
 @dataclass(frozen=True, slots=True)
 class _CodeLayer:
     dense: FixedNode | None
+    activation: FixedNode | None
+    """A node of its own: a saturation that stands alone, or a lookup."""
     source: str
     output: str
-    relu: bool
+
+
+_SATURATIONS = ("relu", "clip")
 
 
 def align(network: Network, program: FixedNetwork, grid: int | None = None) -> Pair:
@@ -124,7 +150,7 @@ def _grid(program: FixedNetwork, wanted: int | None) -> int:
 
 
 def _real_layers(network: Network) -> list[_RealLayer]:
-    """Group a chain of `dense` and `relu` nodes into layers."""
+    """Group a chain of dense nodes and activations into layers."""
     if len(network.inputs) != 1 or len(network.outputs) != 1:
         raise MismatchError("the network must have one input and one output")
     layers: list[_RealLayer] = []
@@ -133,44 +159,37 @@ def _real_layers(network: Network) -> list[_RealLayer]:
         if node.inputs != (current,):
             raise MismatchError(f"node {node.name} does not continue the chain")
         current = node.output
-        match node.op:
-            case "dense":
-                layers.append(_RealLayer(node, relu=False))
-            case "relu" if layers and not layers[-1].relu:
-                layers[-1] = _RealLayer(layers[-1].dense, relu=True)
-            case "relu":
-                layers.append(_RealLayer(None, relu=True))
-            case _:
-                raise MismatchError(f"operator {node.op} of {node.name} is not covered by a proof")
+        if node.op == "dense":
+            layers.append(_RealLayer(node, None))
+        elif not isinstance(ops.known_ops().get(node.op), ops.Activation):
+            raise MismatchError(f"operator {node.op} of {node.name} is not covered by a proof")
+        elif layers and layers[-1].activation is None:
+            layers[-1] = _RealLayer(layers[-1].dense, node)
+        else:
+            layers.append(_RealLayer(None, node))
     if current != network.outputs[0].id:
         raise MismatchError("the network's output is not the end of its chain")
     return layers
 
 
 def _code_layers(program: FixedNetwork) -> list[_CodeLayer]:
-    """Group the program's chain likewise; a dense node whose clamp starts at 0 has its ReLU."""
+    """Group the program's chain likewise; saturations are part of a dense node's clamp."""
     layers: list[_CodeLayer] = []
     current = program.inputs[0]
     for node in program.nodes:
         if node.inputs != (current,):
             raise MismatchError(f"program node {node.name} does not continue the chain")
-        layers.append(_code_layer(node, program, current))
+        if node.op == "dense":
+            layers.append(_CodeLayer(node, None, current, node.output))
+        elif layers and layers[-1].activation is None and node.op not in _SATURATIONS:
+            last = layers[-1]
+            layers[-1] = _CodeLayer(last.dense, node, last.source, node.output)
+        else:
+            layers.append(_CodeLayer(None, node, current, node.output))
         current = node.output
     if current != program.outputs[0]:
         raise MismatchError("the program's output is not the end of its chain")
     return layers
-
-
-def _code_layer(node: FixedNode, program: FixedNetwork, source: str) -> _CodeLayer:
-    if node.op == "relu":
-        if program.tensor(source).format != program.tensor(node.output).format:
-            raise MismatchError(f"program node {node.name} changes the format")
-        return _CodeLayer(None, source, node.output, relu=True)
-    fmt = program.tensor(node.output).format
-    low, high = node.integers["clamp_lo"], node.integers["clamp_hi"]
-    if high != fmt.raw_max or low not in (0, fmt.raw_min):
-        raise MismatchError(f"program node {node.name} clamps to codes that are no saturation")
-    return _CodeLayer(node, source, node.output, relu=low == 0)
 
 
 def check_accumulators(program: FixedNetwork) -> None:
@@ -184,8 +203,8 @@ def check_accumulators(program: FixedNetwork) -> None:
         _check_fields(node)
         source, output = program.tensor(node.inputs[0]), program.tensor(node.output)
         _check_shapes(node, source.tensor.size, output.tensor.size)
-        if node.op == "relu":
-            low[node.output] = 0
+        if node.op != "dense":
+            low[node.output] = 0 if node.op == "relu" else output.format.raw_min
             continue
         magnitude = max(-low[source.id], source.format.raw_max)
         low[node.output] = node.integers["clamp_lo"]
@@ -193,24 +212,25 @@ def check_accumulators(program: FixedNetwork) -> None:
 
 
 _FIELDS = {
-    "dense": (1, {"weight", "bias"}, {"shift", "clamp_lo", "clamp_hi"}),
-    "relu": (1, set(), set()),
+    "dense": ({"weight", "bias"}, {"shift", "clamp_lo", "clamp_hi"}),
+    "relu": (set(), set()),
+    "clip": (set(), {"clamp_lo", "clamp_hi"}),
 }
 
 
 def _check_fields(node: FixedNode) -> None:
-    """Every operator has exactly the inputs, arrays and integers it needs."""
-    if node.op not in _FIELDS:
-        raise MismatchError(f"program operator {node.op} is not covered by a proof")
-    inputs, arrays, integers = _FIELDS[node.op]
-    if (len(node.inputs), set(node.arrays), set(node.integers)) != (inputs, arrays, integers):
+    """Sums and saturations have exactly the arrays and integers they need; lookups, any."""
+    fields = _FIELDS.get(node.op, (set(node.arrays), set(node.integers)))
+    if len(node.inputs) != 1 or (set(node.arrays), set(node.integers)) != fields:
         raise MismatchError(f"program node {node.name} has the wrong fields")
     if (node.accumulator is not None) != (node.op == "dense"):
         raise MismatchError(f"program node {node.name} has the wrong fields")
+    if node.op != "dense" and not isinstance(ops.known_ops().get(node.op), ops.Activation):
+        raise MismatchError(f"program operator {node.op} is not covered by a proof")
 
 
 def _check_shapes(node: FixedNode, n_in: int, n_out: int) -> None:
-    if node.op == "relu":
+    if node.op != "dense":
         fits = n_in == n_out
     else:
         weight, bias = node.arrays["weight"].raw, node.arrays["bias"].raw
@@ -243,58 +263,149 @@ def _check_accumulator(
 def _layer(
     real: _RealLayer, code: _CodeLayer, program: FixedNetwork, grid: int, width: int
 ) -> Layer:
-    if (real.dense is None) != (code.dense is None) or real.relu != code.relu:
+    """Put one layer of both sides on the grid, having compared what they do."""
+    if (real.dense is None) != (code.dense is None):
         raise MismatchError(f"program tensor {code.output} is not the network's layer")
+    sums = _sums(real.dense, code.dense, width, grid)
+    facts = None if real.activation is None else _curve(real.activation)
     output = program.tensor(code.output)
-    if real.dense is None or code.dense is None or code.dense.accumulator is None:
+    limits, clamp = _limits(real.activation), _clamp(code, program)
+    lookup = None
+    if real.activation is None or real.activation.op in _SATURATIONS:
+        if clamp != _expected_clamp(limits, output.format, output.rounding):
+            raise MismatchError(f"program tensor {code.output} is clamped to other codes")
+        if code.dense is not None and code.activation is not None:
+            raise MismatchError(f"program tensor {code.output} has another activation")
+    else:
+        lookup = _lookup(real.activation, code, program, grid)
+    curve = None if facts is None else on_grid(facts, grid)
+    return Layer(
+        *sums,
+        curve=curve,
+        lookup=lookup,
+        ends=_ends(limits, clamp, output.format, grid, inexact=curve is not None and curve.inexact),
+        clamp=clamp,
+        output=output.format,
+        rounding=output.rounding,
+        spacing=_spacing(code, program, limits),
+    )
+
+
+_Limits = tuple[Fraction | None, Fraction | None]
+_Sums = tuple[str, Raw, Raw, Raw, Raw, bool, bool]
+
+
+def _sums(real: Node | None, code: FixedNode | None, width: int, grid: int) -> _Sums:
+    """Return name, W, c, V, v of a layer and whether they had to move; the identity for none."""
+    if real is None or code is None:
         identity = zeros((width, width), grid)
         np.fill_diagonal(identity, 1 << grid)
         nothing = zeros(width, grid)
-        step = output.format.step
-        return Layer(
-            identity,
-            nothing,
-            identity,
-            nothing,
-            inexact=False,
-            bias_inexact=False,
-            relu=True,
-            output=output.format,
-            rounding=output.rounding,
-            z_step=step,
-        )
-    w, c = real.dense.parameters["weight"], real.dense.parameters["bias"]
-    v, bias = code.dense.arrays["weight"], code.dense.arrays["bias"]
+        return "", identity, nothing, identity, nothing, False, False
+    w, c = real.parameters["weight"], real.parameters["bias"]
+    v, bias = code.arrays["weight"], code.arrays["bias"]
     if w.shape != v.raw.shape or c.shape != bias.raw.shape or w.shape[1] != width:
-        raise MismatchError(f"program node {code.dense.name} has another shape than the network's")
-    w_raw, w_inexact = _onto_grid(w, grid)
-    c_raw, c_inexact = _onto_grid(c, grid)
+        raise MismatchError(f"program node {code.name} has another shape than the network's")
+    (w_raw, w_moved), (c_raw, c_moved) = nearest(w, grid), nearest(c, grid)
     missing = bias.format.fb - grid
-    return Layer(
-        w_raw,
-        c_raw,
-        stored(v.raw.astype(object) << (grid - v.format.fb), grid),
-        stored(_scaled(bias.raw.astype(object), -missing), grid),
-        inexact=w_inexact or c_inexact,
-        bias_inexact=missing > 0 and bool((bias.raw.astype(object) % (1 << missing)).any()),
-        relu=real.relu,
-        output=output.format,
-        rounding=output.rounding,
-        z_step=_power_of_two(-code.dense.accumulator.fb),
+    lost = missing > 0 and bool((bias.raw.astype(object) % (1 << missing)).any())
+    v_raw = stored(v.raw.astype(object) << (grid - v.format.fb), grid)
+    v_bias = stored(_scaled(bias.raw.astype(object), -missing), grid)
+    return code.name, w_raw, c_raw, v_raw, v_bias, w_moved or c_moved, lost
+
+
+def _curve(node: Node) -> ops.Curve:
+    op = ops.known_ops()[node.op]
+    if not isinstance(op, ops.Activation):
+        raise MismatchError(f"operator {node.op} of {node.name} is no activation")
+    return op.curve(node)
+
+
+def _limits(node: Node | None) -> _Limits:
+    """Return where a saturation is flat: below and above."""
+    if node is None or node.op not in _SATURATIONS:
+        return None, None
+    if node.op == "relu":
+        return Fraction(0), None
+    low, high = (node.parameters.get(side) for side in ("lo", "hi"))
+    return None if low is None else low[0], None if high is None else high[0]
+
+
+def _clamp(code: _CodeLayer, program: FixedNetwork) -> tuple[int, int]:
+    """Return the codes between which the layer's last node leaves its output."""
+    fmt = program.tensor(code.output).format
+    last = code.activation or code.dense
+    if last is None or last.op not in ("dense", *_SATURATIONS):
+        return fmt.raw_min, fmt.raw_max
+    if last.op != "dense" and program.tensor(code.source).format != fmt:
+        raise MismatchError(f"program node {last.name} changes the format")
+    if last.op == "relu":
+        return 0, fmt.raw_max
+    return last.integers["clamp_lo"], last.integers["clamp_hi"]
+
+
+def _expected_clamp(limits: _Limits, fmt: QFormat, mode: Rounding) -> tuple[int, int]:
+    """Return the codes a saturation's limits round to: rounding never changes the order."""
+    low, high = (None if v is None else round_fraction(v / fmt.step, mode) for v in limits)
+    return (
+        fmt.raw_min if low is None else max(low, fmt.raw_min),
+        fmt.raw_max if high is None else min(high, fmt.raw_max),
     )
+
+
+def _ends(
+    limits: _Limits, clamp: tuple[int, int], fmt: QFormat, grid: int, *, inexact: bool
+) -> tuple[End | None, End | None]:
+    """Return the flat ends; on them the program emits one code, the network one number."""
+    ends = []
+    for limit, code in zip(limits, clamp, strict=True):
+        if limit is None:
+            ends.append(None)
+            continue
+        error, extra = code * fmt.step - limit, int(inexact)
+        place = ceil_to_grid(limit - Fraction(1, 2 << grid), grid)
+        ends.append(
+            End(place, floor_to_grid(error, grid) - extra, ceil_to_grid(error, grid) + extra)
+        )
+    return ends[0], ends[1]
+
+
+def _spacing(code: _CodeLayer, program: FixedNetwork, limits: _Limits) -> Fraction | None:
+    """Return what every saturated sum is a multiple of, if there is such a number."""
+    if code.dense is None or code.dense.accumulator is None:
+        spacing = program.tensor(code.source).format.step
+    else:
+        spacing = _power_of_two(-code.dense.accumulator.fb)
+    if any(limit is not None and limit % spacing for limit in limits):
+        return None
+    return spacing
+
+
+def _lookup(real: Node, code: _CodeLayer, program: FixedNetwork, grid: int) -> Lookup:
+    """Tabulate the program's activation against the network's.
+
+    Raises:
+        MismatchError: they are different operators, or the program's has contradictory numbers.
+    """
+    node = code.activation
+    if node is None or node.op != real.op:
+        raise MismatchError(f"program tensor {code.output} is not the network's {real.op}")
+    if code.dense is not None:
+        before = program.tensor(code.dense.output)
+        if _dense_clamp(code.dense) != (before.format.raw_min, before.format.raw_max):
+            raise MismatchError(f"program tensor {before.id} is clamped before its activation")
+    try:
+        return tabulated(node, program, on_grid(_curve(real), grid), grid)
+    except TableError as problem:
+        raise MismatchError(f"program node {node.name}: {problem}") from problem
+
+
+def _dense_clamp(node: FixedNode) -> tuple[int, int]:
+    return node.integers["clamp_lo"], node.integers["clamp_hi"]
 
 
 def _scaled(raw: Raw, shift: int) -> Raw:
     return raw << shift if shift >= 0 else raw >> -shift
-
-
-def _onto_grid(parameter: Raw, grid: int) -> tuple[Raw, bool]:
-    """Round exact parameters to the nearest grid point; say whether any had to move."""
-    flat = [ceil_to_grid(p - Fraction(1, 2 << grid), grid) for p in parameter.ravel()]
-    inexact = any(Fraction(r, 1 << grid) != p for r, p in zip(flat, parameter.ravel(), strict=True))
-    raw = np.empty(len(flat), dtype=object)
-    raw[:] = flat
-    return stored(raw.reshape(parameter.shape), grid), inexact
 
 
 def _power_of_two(exponent: int) -> Fraction:

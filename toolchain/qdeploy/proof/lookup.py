@@ -1,0 +1,140 @@
+"""An activation the program computes code by code, against the network's curve.
+
+The program's operator is run on every code that can stand before it, so nothing about tables or
+interpolation is believed. Errors are kept as their extremes over blocks of codes, and over blocks
+of blocks of doubling size, so that any range of codes is covered by two of them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qdeploy import ops
+from qdeploy.diagnostics import QdeployError
+from qdeploy.fixedpoint import Integers, QFormat, Rounding, round_shift
+from qdeploy.ir import FixedNetwork, FixedNode
+from qdeploy.proof.curves import OnGrid
+from qdeploy.proof.dyadic import Interval, Raw, stored
+
+LARGEST_LOOKUP_BITS = 16
+"""Of the codes before an activation."""
+_BLOCK_BITS = 10
+"""At most 2**_BLOCK_BITS blocks are kept apart."""
+_NEURONS_AT_ONCE = 16
+
+
+class TableError(ValueError):
+    """The program's activation is none that can be run on every code."""
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Errors T(c) - phi(c) over blocks of 2**`block` codes."""
+
+    before: QFormat
+    rounding: Rounding
+    block: int
+    low: Raw
+    """[levels, blocks, neurons or 1]: the least over 2**level blocks from there on."""
+    high: Raw
+    grid: int
+
+    def codes(self, z: Interval) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the codes before the activation at both ends: rounding keeps the order."""
+        shift = self.grid - self.before.fb
+        low, high = (
+            np.clip(
+                round_shift(end, shift, self.rounding).astype(object),
+                self.before.raw_min,
+                self.before.raw_max,
+            ).astype(np.int64)
+            for end in (z.lo, z.hi)
+        )
+        return low, high
+
+    def values(self, z: Interval) -> Interval:
+        """Return the range of what the codes stand for."""
+        shift = self.grid - self.before.fb
+        return Interval(*(stored(c.astype(object) << shift, self.grid) for c in self.codes(z)))
+
+    def errors(self, z: Interval) -> Interval:
+        """Enclose T(c) - phi(c) over the codes that z can be rounded to."""
+        first, last = (((c - self.before.raw_min) >> self.block) for c in self.codes(z))
+        level = np.frexp((last - first + 1).astype(np.float64))[1] - 1
+        second = last + 1 - (np.int64(1) << level.astype(np.int64))
+        column = np.arange(self.low.shape[2]) if self.low.shape[2] > 1 else 0
+        low, high = (
+            (table[level, first, column], table[level, second, column])
+            for table in (self.low, self.high)
+        )
+        return Interval(np.minimum(*low), np.maximum(*high))
+
+
+def tabulated(node: FixedNode, program: FixedNetwork, curve: OnGrid, grid: int) -> Lookup:
+    """Run a node on every code and enclose its errors.
+
+    Raises:
+        TableError: the codes are too many, or the node's numbers contradict each other.
+    """
+    source, target = program.tensor(node.inputs[0]), program.tensor(node.output)
+    before = source.format
+    if before.bits > LARGEST_LOOKUP_BITS:
+        raise TableError(f"codes of {before.bits} bits cannot all be tried")
+    outputs = _run(node, program)
+    codes = np.arange(before.raw_min, before.raw_max + 1)
+    places = stored(codes.astype(object)[:, None] << (grid - before.fb), grid)
+    size = outputs.shape[1]
+    block = max(0, before.bits - _BLOCK_BITS)
+    lows, highs = [], []
+    for start in range(0, size, _NEURONS_AT_ONCE):
+        some = slice(start, start + _NEURONS_AT_ONCE)
+        real = curve.only(some).range(Interval(places, places))
+        device = outputs[:, some].astype(object) << (grid - target.format.fb)
+        lows.append(_by_block(stored(device - real.hi, grid), block, np.minimum))
+        highs.append(_by_block(stored(device - real.lo, grid), block, np.maximum))
+    low, high = (np.concatenate(parts, axis=1) for parts in (lows, highs))
+    return Lookup(
+        before,
+        source.rounding,
+        block,
+        _by_doubling(low, np.minimum),
+        _by_doubling(high, np.maximum),
+        grid,
+    )
+
+
+def _run(node: FixedNode, program: FixedNetwork) -> Integers:
+    """Return what the node makes of every code, [codes, neurons], or [codes, 1] if all agree."""
+    source, target = program.tensor(node.inputs[0]), program.tensor(node.output)
+    codes = np.arange(source.format.raw_min, source.format.raw_max + 1)
+    batch = np.repeat(codes[:, None], source.tensor.size, axis=1)
+    op = ops.known_ops()[node.op]
+    try:
+        op.c_values(node, program)
+        outputs = op.execute(node, program, batch)
+    except QdeployError as problem:
+        raise TableError(str(problem)) from problem
+    if outputs.shape != batch.shape:
+        raise TableError("it changes the number of elements")
+    fmt = target.format
+    if outputs.min() < fmt.raw_min or outputs.max() > fmt.raw_max:
+        raise TableError("it emits codes outside its format")
+    return outputs[:, :1] if (outputs == outputs[:, :1]).all() else outputs
+
+
+def _by_block(errors: Raw, block: int, pick: np.ufunc) -> Raw:
+    cut = errors.reshape(-1, 1 << block, errors.shape[1])
+    return np.asarray(pick.reduce(cut, axis=1))
+
+
+def _by_doubling(blocks: Raw, pick: np.ufunc) -> Raw:
+    """Return levels [level, block]: the extreme over 2**level blocks, as far as there are such."""
+    levels = [blocks]
+    width = 1
+    while 2 * width <= len(blocks):
+        last = levels[-1]
+        following = np.concatenate([last[width:], last[-1:].repeat(width, axis=0)])
+        levels.append(np.asarray(pick(last, following)))
+        width *= 2
+    return np.stack(levels)
