@@ -15,6 +15,7 @@ from qdeploy.ir import (
     Node,
     exact,
 )
+from qdeploy.ops._doubles import doubles
 from qdeploy.ops._kernel import Kernel, altered, container, ctype
 from qdeploy.ops._protocol import Enclosed
 from qdeploy.ops._sums import integer_sums, rational_sums
@@ -25,8 +26,7 @@ class Dense:
 
     def evaluate(self, node: Node, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Double precision product."""
-        weight = node.parameters["weight"].astype(np.float64)
-        bias = node.parameters["bias"].astype(np.float64)
+        weight, bias = doubles(node.parameters["weight"]), doubles(node.parameters["bias"])
         return np.asarray(x @ weight.T + bias)
 
     def enclose(self, node: Node, lo: FractionArray, hi: FractionArray) -> Enclosed:
