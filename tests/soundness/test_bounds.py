@@ -16,7 +16,7 @@ from qdeploy.certify.attack import attack
 from qdeploy.diagnostics import RefusedError
 from qdeploy.fixedpoint import QFormat, Rounding, encode
 from qdeploy.ir import Accumulator, Activations, Box, FixedNetwork, Network, QuantizeRequest, exact
-from qdeploy.proof import kernel, linear, pair, ranges
+from qdeploy.proof import curves, kernel, pair, ranges
 from qdeploy.proof.dyadic import Interval, zeros
 from support.enumeration import input_cells, worst_deviation
 from support.networks import build_network, paper_network, random_network, random_request
@@ -131,7 +131,7 @@ def test_a_relu_that_only_the_program_lacks_is_no_match() -> None:
     first = dataclasses.replace(roomy[0], integers=integers)
     kernel.analysis(network, dataclasses.replace(program, nodes=roomy), box)
     bare = dataclasses.replace(program, nodes=(first, *roomy[1:]))
-    with pytest.raises(RefusedError, match="is not the network's layer"):
+    with pytest.raises(RefusedError, match="is clamped to other codes"):
         kernel.analysis(network, bare, box)
 
 
@@ -162,13 +162,13 @@ def with_half_the_input_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def with_a_chord_too_low(monkeypatch: pytest.MonkeyPatch) -> None:
-    true = linear.relu_chord
+    true = curves._edge
 
-    def lowered(t, grid):
-        slope, offset = true(t, grid)
-        return slope, offset // 2
+    def lowered(points, values, grid):
+        line = true(points, values, grid)
+        return curves.Line(line.slope, line.offset // 2)
 
-    monkeypatch.setattr(linear, "relu_chord", lowered)
+    monkeypatch.setattr(curves, "_edge", lowered)
 
 
 def with_swapped_weights(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from qdeploy.fixedpoint import Rounding, encode
 from qdeploy.ir import Box, FixedNetwork, Network, exact
-from qdeploy.ops import evaluate, evaluate_exact, execute
+from qdeploy.ops import apart, evaluate, execute
 
 Reals = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -356,7 +356,7 @@ def _confirm(target: _Target, found: _Found, evaluations: int) -> Sampled:
     codes = target.codes(x.astype(np.float64))
     step = target.fixed.output.format.step
     answers = exact(execute(target.fixed, codes)) * step
-    deviations = np.abs(evaluate_exact(target.network, x) - answers)
+    deviations = apart(target.network, x, answers)
     highest = deviations.max(axis=1)
     worst = int(highest.argmax())
     return Sampled(

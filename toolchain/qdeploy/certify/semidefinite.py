@@ -17,7 +17,7 @@ from qdeploy.proof.certificate import SignedDual
 from qdeploy.proof.cone import Cone, Dual
 from qdeploy.proof.dyadic import Raw, widest
 
-_CORE = frozenset({"y_phi", "y_psi", "z_phi", "z_psi"})
+_CORE = frozenset({"y_phi", "y_psi", "z_phi", "z_psi", "y_below", "y_above", "z_below", "z_above"})
 _SMALLEST_COLUMN = 1e-12
 _ITERATIONS = 35
 _MOST_EXTRA_BITS = 60

@@ -2,6 +2,7 @@
 
 from qdeploy.ops._curve import Curve, PiecewiseLinear, Smooth
 from qdeploy.ops._execution import (
+    apart,
     enclose,
     evaluate,
     evaluate_exact,
@@ -22,6 +23,7 @@ __all__ = [
     "PiecewiseLinear",
     "Smooth",
     "accumulator_bound",
+    "apart",
     "enclose",
     "evaluate",
     "evaluate_exact",

@@ -1,6 +1,7 @@
 """Running a whole network or program, node by node."""
 
 from collections.abc import Mapping
+from fractions import Fraction
 from functools import cache
 
 import numpy as np
@@ -47,6 +48,15 @@ def evaluate_exact(network: Network, x: FractionArray) -> FractionArray:
     if lo is not hi:
         raise ValueError("this network has no exact values, only enclosures")
     return lo
+
+
+def apart(network: Network, x: FractionArray, answers: FractionArray) -> FractionArray:
+    """Return how far answers [n, n_out] surely are from what the network makes of rows x.
+
+    Exactly how far, where every operator of the network is exact.
+    """
+    low, high = enclose(network, x)
+    return np.asarray(np.maximum(np.maximum(answers - high, low - answers), 0) + Fraction(0))
 
 
 def execute_all(program: FixedNetwork, codes: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:

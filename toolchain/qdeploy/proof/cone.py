@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from qdeploy.fixedpoint import Rounding
-from qdeploy.proof import linear
+from qdeploy.proof.curves import Knots, Line, OnGrid, Pieces, fan
 from qdeploy.proof.dyadic import (
     Interval,
     Raw,
@@ -57,7 +57,11 @@ class Forms:
         return Forms(rows, self.lo, self.hi)
 
     def scaled(self, factor: int, grid: int) -> "Forms":
-        """Return the values times a factor >= 0 given on the grid."""
+        """Return the values times a factor given on the grid."""
+        if factor == 1 << grid:
+            return self
+        if factor < 0:
+            return Forms(-self.rows, -self.hi, -self.lo).scaled(-factor, grid)
         rows = down(self.rows * factor, grid)
         lost = self.rows.shape[1]
         return Forms(rows, down(self.lo * factor, grid) - lost, up(self.hi * factor, grid) + lost)
@@ -119,6 +123,10 @@ class _Builder:
         count = len(values.lo)
         return Forms(integers((count, self.size)), values.lo, values.hi)
 
+    def errors(self, values: Interval, tag: str, layer: int, *, free: bool) -> Forms:
+        """Return rounding errors as variables, or as nothing but their intervals."""
+        return self.variables(values, tag, layer) if free else self.constants(values)
+
     def variable(self, lo: int, hi: int) -> Forms:
         """Return a new component of chi, scaled so that [lo, hi] maps into [-1, 1]."""
         middle = (lo + hi) >> 1
@@ -131,16 +139,18 @@ class _Builder:
 
     def variables(self, box: Interval, tag: str, layer: int) -> Forms:
         """Return one value per element of `box`; where it has no width, a constant."""
-        parts = []
-        for index, (lo, hi) in enumerate(zip(box.lo, box.hi, strict=True)):
-            if lo == hi:
-                parts.append(Forms(integers((1, self.size)), integers(1), integers(1)).offset(lo))
-                continue
-            value = self.variable(lo, hi)
-            self.at_least(value, lo, (f"{tag}_lo", layer, index))
-            self.at_most(value, hi, (f"{tag}_hi", layer, index))
-            parts.append(value)
-        return stack(parts)
+        ends = enumerate(zip(box.lo, box.hi, strict=True))
+        return stack([self.bounded(lo, hi, (tag, layer, i)) for i, (lo, hi) in ends])
+
+    def bounded(self, lo: int, hi: int, tag: tuple[str, int, int]) -> Forms:
+        """Return a value known to lie in [lo, hi]: a variable, or a constant if they are equal."""
+        if lo == hi:
+            return Forms(integers((1, self.size)), integers(1), integers(1)).offset(lo)
+        value = self.variable(lo, hi)
+        kind, layer, index = tag
+        self.at_least(value, lo, (f"{kind}_lo", layer, index))
+        self.at_most(value, hi, (f"{kind}_hi", layer, index))
+        return value
 
     def at_least(self, value: Forms, bound: int, tag: tuple[str, int, int]) -> None:
         """Record value - bound >= 0."""
@@ -187,8 +197,16 @@ def count_variables(pair: Pair, ranges: Ranges, *, slacks: bool) -> int:
     """Return the size of chi: what a cone over this pair and box would cost."""
     count = 1 + _wide(ranges.input.a) + _wide(ranges.input.e)
     for index, (layer, found) in enumerate(zip(pair.layers, ranges.layers, strict=True)):
-        if layer.relu:
-            count += int(_unstable(found.y).sum()) + int(_unstable(found.z).sum())
+        match layer.curve:
+            case Pieces():
+                for place in layer.curve.breakpoints:
+                    count += _crossed(found.y, place) + _crossed(found.z, place)
+            case Knots():
+                count += _wide(found.out.a) + _wide(found.delta)
+            case None:
+                pass
+        if slacks:
+            count += _wide(found.before)
         if slacks and index < len(pair.layers) - 1:
             count += _wide(found.r)
     return count
@@ -198,8 +216,8 @@ def _wide(box: Interval) -> int:
     return int((box.lo != box.hi).sum())
 
 
-def _unstable(t: Interval) -> Raw:
-    return np.asarray((t.lo < 0) & (t.hi > 0))
+def _crossed(t: Interval, place: Raw) -> int:
+    return int(((t.lo < place) & (t.hi > place)).sum())
 
 
 def build(pair: Pair, ranges: Ranges, *, slacks: bool) -> Cone:
@@ -215,14 +233,9 @@ def build(pair: Pair, ranges: Ranges, *, slacks: bool) -> Cone:
     last = len(pair.layers) - 1
     for index, (layer, found) in enumerate(zip(pair.layers, ranges.layers, strict=True)):
         y, d = _affine(layer, a, e, pair.grid)
-        if slacks and index < last:
-            r = builder.variables(found.r, "r", index)
-        else:
-            r = builder.constants(found.r)
-        if layer.relu:
-            a, delta = _activation(builder, found, y, d, index)
-        else:
-            a, delta = y, d
+        d = d + builder.errors(found.before, "q", index, free=slacks)
+        r = builder.errors(found.r, "r", index, free=slacks and index < last)
+        a, delta = _activation(builder, layer.curve, found, (y, d), index)
         e = delta + r
     return Cone(
         np.stack(builder.rows), tuple(builder.tags), tuple(builder.complements), e, pair.grid
@@ -254,17 +267,54 @@ def _image(matrix: Raw, forms: Forms, grid: int) -> Forms:
 
 
 def _activation(
-    builder: _Builder, found: LayerRanges, y: Forms, d: Forms, layer: int
+    builder: _Builder,
+    curve: OnGrid | None,
+    found: LayerRanges,
+    values: tuple[Forms, Forms],
+    layer: int,
 ) -> tuple[Forms, Forms]:
-    """Return forms of a = relu(y) and delta = relu(z) - relu(y), recording what is known."""
-    activations, differences = [], []
-    for i in range(len(found.y.lo)):
-        neuron = _Neuron.of(found, i)
-        a = _network_side(builder, neuron, y.pick(i), (layer, i))
-        delta = _program_side(builder, neuron, (a, y.pick(i), d.pick(i)), (layer, i))
-        activations.append(a)
-        differences.append(delta)
-    return stack(activations), stack(differences)
+    """Return forms of a = phi(y) and delta = phi(z) - phi(y), recording what is known.
+
+    `values` are y and d = z - y.
+    """
+    if curve is None:
+        return values
+    neurons = range(len(found.y.lo))
+    at = [(values[0].pick(i), values[1].pick(i)) for i in neurons]
+    if isinstance(curve, Pieces):
+        curves = [curve.only(slice(i, i + 1)) for i in neurons]
+        outcome = [_hinged(builder, curves[i], found, at[i], (layer, i)) for i in neurons]
+    else:
+        lines = _Lines.of(curve, found)
+        outcome = [_curved(builder, lines, found, at[i], (layer, i)) for i in neurons]
+    return stack([a for a, _ in outcome]), stack([delta for _, delta in outcome])
+
+
+def _hinged(
+    builder: _Builder,
+    curve: Pieces,
+    found: LayerRanges,
+    values: tuple[Forms, Forms],
+    place: tuple[int, int],
+) -> tuple[Forms, Forms]:
+    """Forms for a piecewise linear curve: a sum of ReLUs, one at every breakpoint.
+
+    phi(t) = first + s_0 (t - b_0) + sum_i (s_i+1 - s_i) relu(t - b_i).
+    """
+    y, d = values
+    grid, i = builder.grid, place[1]
+    slopes = [int(s[0]) for s in curve.slopes]
+    start = int(curve.breakpoints[0][0])
+    a = y.offset(-start).scaled(slopes[0], grid).offset(int(curve.first[0]))
+    delta = d.scaled(slopes[0], grid)
+    for knee, near, far in zip(curve.breakpoints, slopes, slopes[1:], strict=False):
+        neuron = _Neuron.of(found, i, int(knee[0]))
+        bent = y.offset(-int(knee[0]))
+        on = _network_side(builder, neuron, bent, place)
+        moved = _program_side(builder, neuron, (on, bent, d), place)
+        a = a + on.scaled(far - near, grid)
+        delta = delta + moved.scaled(far - near, grid)
+    return a, delta
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,10 +326,11 @@ class _Neuron:
     d: tuple[int, int]
 
     @staticmethod
-    def of(found: LayerRanges, i: int) -> "_Neuron":
+    def of(found: LayerRanges, i: int, knee: int) -> "_Neuron":
+        """Return the ranges around a breakpoint, which is moved to 0."""
         return _Neuron(
-            (found.y.lo[i], found.y.hi[i]),
-            (found.z.lo[i], found.z.hi[i]),
+            (found.y.lo[i] - knee, found.y.hi[i] - knee),
+            (found.z.lo[i] - knee, found.z.hi[i] - knee),
             (found.d.lo[i], found.d.hi[i]),
         )
 
@@ -364,12 +415,76 @@ def _record_hull(
     builder.at_least(delta, low, ("delta_lo", *place))
     builder.at_most(delta, high, ("delta_hi", *place))
     grid = builder.grid
-    box = Interval(np.array([neuron.d[0]], dtype=object), np.array([neuron.d[1]], dtype=object))
-    slope, offset = (int(v[0]) for v in linear.relu_chord(box, grid))
-    above = d.scaled(slope, grid).offset(offset) - delta
-    below = delta - d.scaled((1 << grid) - slope, grid).offset(-offset)
-    builder.nonnegative(above, ("hull_hi", *place))
-    builder.nonnegative(below, ("hull_lo", *place))
+    box, slopes = (
+        Interval(np.array([lo], dtype=object), np.array([hi], dtype=object))
+        for lo, hi in (neuron.d, (0, 1 << grid))
+    )
+    below, above = fan(box, slopes, grid)
+    builder.nonnegative(_on_line(above, 0, d, grid) - delta, ("hull_hi", *place))
+    builder.nonnegative(delta - _on_line(below, 0, d, grid), ("hull_lo", *place))
+
+
+def _on_line(line: Line, i: int, value: Forms, grid: int) -> Forms:
+    """Return a line's height over a value."""
+    return value.scaled(int(line.slope[i]), grid).offset(int(line.offset[i]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """What encloses a smooth curve over the ranges of a layer; one entry a neuron."""
+
+    y: tuple[Line, Line]
+    """Below and above phi(y)."""
+    z: tuple[Line, Line]
+    fan: tuple[Line, Line]
+    """Below and above delta, over d."""
+    slopes: Interval
+
+    @staticmethod
+    def of(curve: Knots, found: LayerRanges) -> "_Lines":
+        slopes = curve.slopes_over(found.y.hull(found.z))
+        y, z = ((curve.below(t), curve.above(t)) for t in (found.y, found.z))
+        return _Lines(y, z, fan(found.d, slopes, curve.grid), slopes)
+
+
+def _curved(
+    builder: _Builder,
+    lines: _Lines,
+    found: LayerRanges,
+    values: tuple[Forms, Forms],
+    place: tuple[int, int],
+) -> tuple[Forms, Forms]:
+    """Forms for a smooth curve: a and delta are variables between lines."""
+    y, d = values
+    grid, i = builder.grid, place[1]
+    a, delta = (
+        builder.bounded(int(t.lo[i]), int(t.hi[i]), (tag, *place))
+        for tag, t in (("y_phi", found.out.a), ("delta", found.delta))
+    )
+    for tag, line, t, height in (
+        ("y", lines.y, y, a),
+        ("z", lines.z, y + d, a + delta),
+        ("hull", lines.fan, d, delta),
+    ):
+        builder.nonnegative(height - _on_line(line[0], i, t, grid), (f"{tag}_below", *place))
+        builder.nonnegative(_on_line(line[1], i, t, grid) - height, (f"{tag}_above", *place))
+    low, high = int(lines.slopes.lo[i]), int(lines.slopes.hi[i])
+    # delta lies between the least and the greatest slope times d, on one side of both or the other.
+    builder.complements.append(
+        _same_sign(delta - d.scaled(low, grid), d.scaled(high, grid) - delta, grid)
+    )
+    return a, delta
+
+
+def _same_sign(first: Forms, second: Forms, grid: int) -> Complement:
+    """Return first * second >= 0 as a fact about the forms' rows.
+
+    (p + rho)(s + sigma) >= 0 gives p s >= -|p| |sigma| - |s| |rho| - |rho| |sigma|.
+    """
+    p, s = (int(abs(form.rows[0]).sum()) for form in (first, second))
+    rho, sigma = (max(abs(int(form.lo[0])), abs(int(form.hi[0]))) for form in (first, second))
+    slack = p * sigma + s * rho + rho * sigma
+    return Complement(first.rows[0], second.rows[0], slack).scaled_up(grid)
 
 
 # --- the exact check -----------------------------------------------------------------------------

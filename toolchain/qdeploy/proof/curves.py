@@ -65,6 +65,19 @@ class Pieces:
     inexact: bool
     """Whether some number had to be rounded onto the grid, by at most half a unit."""
 
+    @property
+    def width(self) -> int:
+        """Number of different curves: 1, or one a neuron."""
+        return int(max(self.breakpoints.shape[1], self.slopes.shape[1], self.first.shape[0]))
+
+    def only(self, some: slice) -> "Pieces":
+        """Return the curves of some neurons."""
+        breakpoints, slopes = (
+            a if a.shape[1] == 1 else a[:, some] for a in (self.breakpoints, self.slopes)
+        )
+        first = self.first if len(self.first) == 1 else self.first[some]
+        return Pieces(self.grid, breakpoints, slopes, first, self.inexact)
+
     @cached_property
     def steepest(self) -> int:
         """The largest magnitude of a slope."""
@@ -201,6 +214,12 @@ class Knots:
     """No value is above; None: the curve is t itself for t >= 0."""
 
     inexact = False
+    width = 1
+
+    def only(self, some: slice) -> "Knots":
+        """Return the curve: it is the same for all neurons."""
+        del some
+        return self
 
     @cached_property
     def steepest(self) -> int:
@@ -387,7 +406,9 @@ def on_grid(curve: Curve, grid: int) -> OnGrid:
             numbers = (curve.breakpoints, curve.slopes, curve.first)
             if len(curve.breakpoints) > _MOST_BREAKPOINTS:
                 raise ValueError("a piecewise linear curve has too many pieces")
-            (breakpoints, slopes, first), moved = zip(*(nearest(n, grid) for n in numbers))
+            (breakpoints, slopes, first), moved = zip(
+                *(nearest(n, grid) for n in numbers), strict=True
+            )
             return Pieces(grid, breakpoints, slopes, first, inexact=any(moved))
         case Smooth():
             if (curve.inflection is None) != (curve.ceiling is None) and curve.inflection != 0:

@@ -185,9 +185,18 @@ class Interval:
             np.asarray(np.maximum(self.lo, other.lo)), np.asarray(np.minimum(self.hi, other.hi))
         )
 
-    def relu(self) -> "Interval":
-        """Return the range of max(value, 0)."""
-        return Interval(positive(self.lo), positive(self.hi))
+    def hull(self, other: "Interval") -> "Interval":
+        """Return the least interval that holds both."""
+        return Interval(
+            np.asarray(np.minimum(self.lo, other.lo)), np.asarray(np.maximum(self.hi, other.hi))
+        )
+
+    def times(self, other: "Interval", grid: int) -> "Interval":
+        """Enclose the products of values of both."""
+        corners = [times(a, b) for a in (self.lo, self.hi) for b in (other.lo, other.hi)]
+        return Interval(
+            down(np.minimum.reduce(corners), grid), up(np.maximum.reduce(corners), grid)
+        )
 
     def row(self, index: int) -> "Interval":
         """Return the enclosures over one box."""

@@ -20,20 +20,31 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class LayerRanges:
-    """Before an activation: y, z and d = z - y; the rounding error r; and what comes out."""
+    """What happens in one layer.
 
+    `sums` are the program's sums, and `before` the error of rounding them to the codes that an
+    activation looks up (none: zero). Before the activation stand y and, of the program, z, with
+    d = z - y; behind it they differ by `delta`, and by the error r of what the program emits.
+    """
+
+    sums: Interval
+    before: Interval
     y: Interval
     z: Interval
     d: Interval
+    delta: Interval
     r: Interval
     out: Signal
 
     def row(self, index: int) -> "LayerRanges":
         """Return the enclosures over one box."""
         return LayerRanges(
+            self.sums.row(index),
+            self.before.row(index),
             self.y.row(index),
             self.z.row(index),
             self.d.row(index),
+            self.delta.row(index),
             self.r.row(index),
             self.out.row(index),
         )

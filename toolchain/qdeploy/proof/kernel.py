@@ -235,13 +235,15 @@ def combine(box: Box, parts: Sequence[Part], attack: Witness) -> RegionClaim:
 def deviations(
     network: Network, program: FixedNetwork, x: Sequence[Fraction]
 ) -> tuple[Fraction, ...]:
-    """Return |device - network| of every output at one real input, without any rounding."""
+    """Return how far device and network surely are apart at one real input, output by output.
+
+    Exactly how far, where the network's operators are exact.
+    """
     fmt, mode = program.input.format, program.input.rounding
     codes = [min(max(round_fraction(v / fmt.step, mode), fmt.raw_min), fmt.raw_max) for v in x]
-    device = ops.execute(program, np.array([codes], dtype=np.int64))[0]
-    real = ops.evaluate_exact(network, exact([list(x)]))[0]
-    step = program.output.format.step
-    return tuple(abs(int(code) * step - value) for code, value in zip(device, real, strict=True))
+    device = ops.execute(program, np.array([codes], dtype=np.int64))
+    apart = ops.apart(network, exact([list(x)]), exact(device) * program.output.format.step)
+    return tuple(apart[0].tolist())
 
 
 def witness(network: Network, program: FixedNetwork, x: Sequence[Fraction]) -> Witness:

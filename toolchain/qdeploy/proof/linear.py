@@ -1,15 +1,15 @@
 """Linear back-substitution on (a, e) jointly, vectorised over all rows of a layer.
 
 Every activation is enclosed by lines: a between two lines of y, and e = b - a between two
-planes of (y, d) (CROWN/DeepPoly style; Zhang et al. 2018, Singh et al. 2019). A slope may be
-any dyadic number: its intercept is then taken so that the line holds at both ends of the
-range, which suffices because ReLU is convex. So no division is ever trusted.
+planes of (y, d) (CROWN/DeepPoly style; Zhang et al. 2018, Singh et al. 2019). Lines and planes
+come from `curves`, which proves each of them; how good they are is another matter.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from qdeploy.proof.curves import fan
 from qdeploy.proof.dyadic import (
     Interval,
     Raw,
@@ -82,6 +82,8 @@ def upper_bound(pair: Pair, before: Ranges, on_a: Raw, on_e: Raw) -> Raw:
         on_y, slack_y = _onto_grid(on_y, grid, ranges.y)
         on_d, slack_d = _onto_grid(on_d, grid, ranges.d)
         constants = matmul(on_y, layer.c) + matmul(on_d, layer.v_bias - layer.c)
+        if layer.lookup is not None:
+            passed = passed + _maximum(on_d, ranges.before, grid)
         entering = before.signal(index)
         products = matmul(on_y, layer.w) + matmul(on_d, layer.v - layer.w)
         on_a, slack_a = _onto_grid(products, grid, entering.a)
@@ -127,53 +129,35 @@ def _through_activation(
 def relax(grid: int, layer: Layer, ranges: LayerRanges) -> Relaxation:
     """Enclose a and e of one layer by planes over (y, d)."""
     none = zeros(ranges.y.lo.shape, grid)
-    unit = none + (1 << grid)
-    if not layer.relu:
+    if layer.curve is None:
+        unit = none + (1 << grid)
         same = Plane(unit, none, none)
         return Relaxation(
             same, same, Plane(none, unit, ranges.r.lo), Plane(none, unit, ranges.r.hi)
         )
-    a_low, a_high = _relu_lines(ranges.y, grid)
-    kept_low, kept_high = _relu_lines(ranges.z, grid)
-    _, moved = _relu_lines(ranges.d, grid)
-    # min(d, 0) <= relu(y + d) - relu(y) <= max(d, 0), and min(d, 0) = d - relu(d).
-    by_move_high = Plane(none, moved.y, moved.offset)
-    by_move_low = Plane(none, unit - moved.y, -moved.offset)
-    # relu(z) and relu(y) bounded each for itself, z = y + d.
-    apart_high = Plane(kept_high.y - a_low.y, kept_high.y, kept_high.offset - a_low.offset)
-    apart_low = Plane(kept_low.y - a_high.y, kept_low.y, kept_low.offset - a_high.offset)
-    high = _lower_at_centre(by_move_high, apart_high, ranges, grid)
-    low = _mirrored(_lower_at_centre(_mirrored(by_move_low), _mirrored(apart_low), ranges, grid))
-    return Relaxation(
-        a_low,
-        a_high,
-        Plane(low.y, low.d, settled(low.offset + ranges.r.lo)),
-        Plane(high.y, high.d, settled(high.offset + ranges.r.hi)),
+    low, high = layer.curve.below(ranges.y), layer.curve.above(ranges.y)
+    kept_low, kept_high = layer.curve.below(ranges.z), layer.curve.above(ranges.z)
+    slopes = layer.curve.slopes_over(ranges.y.hull(ranges.z))
+    least, most = fan(ranges.d, slopes, grid)
+    # phi(z) - phi(y) as a slope times d, or each of the two bounded for itself, with z = y + d.
+    above = _lower_at_centre(
+        Plane(none, most.slope, most.offset),
+        Plane(kept_high.slope - low.slope, kept_high.slope, kept_high.offset - low.offset),
+        ranges,
+        grid,
     )
-
-
-def _relu_lines(t: Interval, grid: int) -> tuple[Plane, Plane]:
-    """Lines below and above relu(t) on the interval; the slope stands in `y`."""
-    none = zeros(t.lo.shape, grid)
-    unit = none + (1 << grid)
-    below = np.where((t.lo >= 0) | ((t.hi > 0) & (t.hi > -t.lo)), unit, none)
-    slope, offset = relu_chord(t, grid)
-    return Plane(below, none, none), Plane(slope, none, offset)
-
-
-def relu_chord(t: Interval, grid: int) -> tuple[Raw, Raw]:
-    """Return slope and offset of a line above relu(t) on the interval, close to its chord."""
-    none = zeros(t.lo.shape, grid)
-    unit = none + (1 << grid)
-    on, crossing = t.lo >= 0, (t.lo < 0) & (t.hi > 0)
-    width = np.where(crossing, t.hi - t.lo, 1)
-    slope = np.where(on, unit, np.where(crossing, times(positive(t.hi), unit) // width, none))
-    ends = np.maximum(times(-slope, t.lo), times(unit - slope, t.hi))
-    return slope, np.where(crossing, up(np.asarray(ends), grid), none)
-
-
-def _mirrored(plane: Plane) -> Plane:
-    return Plane(-plane.y, -plane.d, -plane.offset)
+    below = _lower_at_centre(
+        Plane(none, -least.slope, -least.offset),
+        Plane(high.slope - kept_low.slope, -kept_low.slope, high.offset - kept_low.offset),
+        ranges,
+        grid,
+    )
+    return Relaxation(
+        Plane(low.slope, none, low.offset),
+        Plane(high.slope, none, high.offset),
+        Plane(-below.y, -below.d, settled(ranges.r.lo - below.offset)),
+        Plane(above.y, above.d, settled(above.offset + ranges.r.hi)),
+    )
 
 
 def _lower_at_centre(first: Plane, second: Plane, ranges: LayerRanges, grid: int) -> Plane:

@@ -21,7 +21,12 @@ LARGEST_LOOKUP_BITS = 16
 """Of the codes before an activation."""
 _BLOCK_BITS = 10
 """At most 2**_BLOCK_BITS blocks are kept apart."""
+_LEVELS = np.array([0, *(n.bit_length() - 1 for n in range(1, (1 << _BLOCK_BITS) + 1))])
+"""Of n blocks: the largest level whose width is at most n."""
 _NEURONS_AT_ONCE = 16
+_CODES_AT_ONCE = 4096
+_LARGEST_TABLE = 1 << 26
+"""Codes times neurons that may stand in memory."""
 
 
 class TableError(ValueError):
@@ -61,8 +66,8 @@ class Lookup:
     def errors(self, z: Interval) -> Interval:
         """Enclose T(c) - phi(c) over the codes that z can be rounded to."""
         first, last = (((c - self.before.raw_min) >> self.block) for c in self.codes(z))
-        level = np.frexp((last - first + 1).astype(np.float64))[1] - 1
-        second = last + 1 - (np.int64(1) << level.astype(np.int64))
+        level = _LEVELS[last - first + 1]
+        second = last + 1 - (1 << level)
         column = np.arange(self.low.shape[2]) if self.low.shape[2] > 1 else 0
         low, high = (
             (table[level, first, column], table[level, second, column])
@@ -82,15 +87,16 @@ def tabulated(node: FixedNode, program: FixedNetwork, curve: OnGrid, grid: int) 
     if before.bits > LARGEST_LOOKUP_BITS:
         raise TableError(f"codes of {before.bits} bits cannot all be tried")
     outputs = _run(node, program)
-    codes = np.arange(before.raw_min, before.raw_max + 1)
-    places = stored(codes.astype(object)[:, None] << (grid - before.fb), grid)
-    size = outputs.shape[1]
+    codes = np.arange(before.raw_min, before.raw_max + 1).astype(object)[:, None]
+    places = stored(codes << (grid - before.fb), grid)
     block = max(0, before.bits - _BLOCK_BITS)
     lows, highs = [], []
-    for start in range(0, size, _NEURONS_AT_ONCE):
+    for start in range(0, max(outputs.shape[1], curve.width), _NEURONS_AT_ONCE):
         some = slice(start, start + _NEURONS_AT_ONCE)
         real = curve.only(some).range(Interval(places, places))
-        device = outputs[:, some].astype(object) << (grid - target.format.fb)
+        same = outputs.shape[1] == 1
+        device = outputs[:, slice(0, 1) if same else some].astype(object)
+        device = device << (grid - target.format.fb)
         lows.append(_by_block(stored(device - real.hi, grid), block, np.minimum))
         highs.append(_by_block(stored(device - real.lo, grid), block, np.maximum))
     low, high = (np.concatenate(parts, axis=1) for parts in (lows, highs))
@@ -108,17 +114,20 @@ def _run(node: FixedNode, program: FixedNetwork) -> Integers:
     """Return what the node makes of every code, [codes, neurons], or [codes, 1] if all agree."""
     source, target = program.tensor(node.inputs[0]), program.tensor(node.output)
     codes = np.arange(source.format.raw_min, source.format.raw_max + 1)
-    batch = np.repeat(codes[:, None], source.tensor.size, axis=1)
+    if len(codes) * source.tensor.size > _LARGEST_TABLE:
+        raise TableError(f"{len(codes)} codes of {source.tensor.size} neurons are too many to try")
+    parts = []
     op = ops.known_ops()[node.op]
     try:
         op.c_values(node, program)
-        outputs = op.execute(node, program, batch)
-    except QdeployError as problem:
-        raise TableError(str(problem)) from problem
-    if outputs.shape != batch.shape:
-        raise TableError("it changes the number of elements")
-    fmt = target.format
-    if outputs.min() < fmt.raw_min or outputs.max() > fmt.raw_max:
+        for start in range(0, len(codes), _CODES_AT_ONCE):
+            some = codes[start : start + _CODES_AT_ONCE, None]
+            parts.append(op.execute(node, program, some.repeat(source.tensor.size, axis=1)))
+    except (QdeployError, LookupError, ValueError, TypeError, ArithmeticError) as problem:
+        # The node may come from a certificate that somebody else wrote.
+        raise TableError(f"its numbers contradict each other ({problem})") from problem
+    outputs = np.concatenate(parts)
+    if outputs.min() < target.format.raw_min or outputs.max() > target.format.raw_max:
         raise TableError("it emits codes outside its format")
     return outputs[:, :1] if (outputs == outputs[:, :1]).all() else outputs
 

@@ -96,6 +96,12 @@ class _CodeLayer:
     source: str
     output: str
 
+    @property
+    def name(self) -> str:
+        """Of the node that makes the sums, or else of the activation."""
+        nodes = [node for node in (self.dense, self.activation) if node is not None]
+        return nodes[0].name
+
 
 _SATURATIONS = ("relu", "clip")
 
@@ -252,7 +258,7 @@ def _check_accumulator(
         raise MismatchError(f"program node {node.name} shifts by {shift}, which misses its format")
     sums = abs(weight.raw.astype(object)).sum(axis=1) * magnitude + abs(bias.raw.astype(object))
     worst = int(max(sums))
-    worst = accumulator_bound(worst, shift, rounding)
+    worst = ops.accumulator_bound(worst, shift, rounding)
     if worst > accumulator.bound:
         raise MismatchError(
             f"program node {node.name} can reach {worst} in its accumulator, "
@@ -280,6 +286,7 @@ def _layer(
         lookup = _lookup(real.activation, code, program, grid)
     curve = None if facts is None else on_grid(facts, grid)
     return Layer(
+        code.name,
         *sums,
         curve=curve,
         lookup=lookup,
@@ -292,16 +299,16 @@ def _layer(
 
 
 _Limits = tuple[Fraction | None, Fraction | None]
-_Sums = tuple[str, Raw, Raw, Raw, Raw, bool, bool]
+_Sums = tuple[Raw, Raw, Raw, Raw, bool, bool]
 
 
 def _sums(real: Node | None, code: FixedNode | None, width: int, grid: int) -> _Sums:
-    """Return name, W, c, V, v of a layer and whether they had to move; the identity for none."""
+    """Return W, c, V, v of a layer and whether they had to move; the identity for none."""
     if real is None or code is None:
         identity = zeros((width, width), grid)
         np.fill_diagonal(identity, 1 << grid)
         nothing = zeros(width, grid)
-        return "", identity, nothing, identity, nothing, False, False
+        return identity, nothing, identity, nothing, False, False
     w, c = real.parameters["weight"], real.parameters["bias"]
     v, bias = code.arrays["weight"], code.arrays["bias"]
     if w.shape != v.raw.shape or c.shape != bias.raw.shape or w.shape[1] != width:
@@ -311,7 +318,7 @@ def _sums(real: Node | None, code: FixedNode | None, width: int, grid: int) -> _
     lost = missing > 0 and bool((bias.raw.astype(object) % (1 << missing)).any())
     v_raw = stored(v.raw.astype(object) << (grid - v.format.fb), grid)
     v_bias = stored(_scaled(bias.raw.astype(object), -missing), grid)
-    return code.name, w_raw, c_raw, v_raw, v_bias, w_moved or c_moved, lost
+    return w_raw, c_raw, v_raw, v_bias, w_moved or c_moved, lost
 
 
 def _curve(node: Node) -> ops.Curve:
@@ -357,17 +364,15 @@ def _ends(
     limits: _Limits, clamp: tuple[int, int], fmt: QFormat, grid: int, *, inexact: bool
 ) -> tuple[End | None, End | None]:
     """Return the flat ends; on them the program emits one code, the network one number."""
-    ends = []
-    for limit, code in zip(limits, clamp, strict=True):
+
+    def end(limit: Fraction | None, code: int) -> End | None:
         if limit is None:
-            ends.append(None)
-            continue
+            return None
         error, extra = code * fmt.step - limit, int(inexact)
         place = ceil_to_grid(limit - Fraction(1, 2 << grid), grid)
-        ends.append(
-            End(place, floor_to_grid(error, grid) - extra, ceil_to_grid(error, grid) + extra)
-        )
-    return ends[0], ends[1]
+        return End(place, floor_to_grid(error, grid) - extra, ceil_to_grid(error, grid) + extra)
+
+    return end(limits[0], clamp[0]), end(limits[1], clamp[1])
 
 
 def _spacing(code: _CodeLayer, program: FixedNetwork, limits: _Limits) -> Fraction | None:

@@ -35,7 +35,8 @@ from qdeploy.proof.dyadic import (
     zeros,
 )
 from qdeploy.proof.enclosure import LayerRanges, Ranges, Signal
-from qdeploy.proof.pair import Layer, Pair
+from qdeploy.proof.lookup import Lookup
+from qdeploy.proof.pair import End, Layer, Pair
 
 
 def boxes_on_grid(boxes: Sequence[Box], grid: int) -> Interval:
@@ -95,37 +96,68 @@ def _affine(pair: Pair, layer: Layer, s: Signal) -> tuple[Interval, Interval, In
     return y, z, product_range(layer.v, s.e, grid) + moved
 
 
-def _activate(pair: Pair, layer: Layer, y: Interval, z: Interval, d: Interval) -> LayerRanges:
-    r = _rounding(pair, layer, z)
-    if not layer.relu:
-        return LayerRanges(y, z, d, r, Signal(y, (z + r).settled(), (d + r).settled()))
-    a, kept = y.relu(), z.relu()
-    # |relu(z) - relu(y)| never exceeds |z - y| and has its sign.
-    e = Interval(negative(d.lo), positive(d.hi)).meet(kept - a)
-    on = (y.lo >= 0) & (z.lo >= 0)
-    e = e.meet(Interval(np.where(on, d.lo, e.lo), np.where(on, d.hi, e.hi)))
-    b = kept + r
-    b = Interval(positive(b.lo), b.hi).settled()
-    return LayerRanges(y, z, d, r, Signal(a, b, (e + r).meet(b - a).settled()))
+def _activate(pair: Pair, layer: Layer, y: Interval, sums: Interval, d: Interval) -> LayerRanges:
+    true = Interval(sums.lo, sums.hi + int(layer.bias_inexact))
+    z, before = sums, Interval(d.lo * 0, d.hi * 0)
+    if layer.lookup is not None:
+        z, before = layer.lookup.values(true), _rounding_before(pair, layer.lookup, layer, true)
+        d = (d + before).meet(z - y).settled()
+    r = _rounding(pair, layer, true) if layer.lookup is None else layer.lookup.errors(true)
+    if layer.curve is None:
+        out = Signal(y, (z + r).settled(), (d + r).settled())
+        return LayerRanges(sums, before, y, z, d, d, r, out)
+    a, kept = layer.curve.range(y), layer.curve.range(z)
+    # phi(z) - phi(y) is a slope between y and z times d.
+    slopes = layer.curve.slopes_over(y.hull(z))
+    delta = slopes.times(d, pair.grid).meet(kept - a).settled()
+    b = _clamped(kept + r, layer, pair.grid).settled()
+    return LayerRanges(
+        sums, before, y, z, d, delta, r, Signal(a, b, (delta + r).meet(b - a).settled())
+    )
 
 
-def _rounding(pair: Pair, layer: Layer, z: Interval) -> Interval:
+def _clamped(b: Interval, layer: Layer, grid: int) -> Interval:
+    """Return what the program emits within the codes that it is clamped to."""
+    shift = grid - layer.output.fb
+    low, high = (constant(code << shift, (1, 1), grid) for code in layer.clamp)
+    return Interval(np.asarray(np.clip(b.lo, low, high)), np.asarray(np.clip(b.hi, low, high)))
+
+
+def _rounding_before(pair: Pair, lookup: Lookup, layer: Layer, true: Interval) -> Interval:
+    """Enclose the error of rounding the sums to the codes of a lookup."""
+    missing = int(layer.bias_inexact)
+    e = saturating_error(true, lookup.before, lookup.rounding, layer.spacing, pair.grid)
+    return Interval(e.lo, e.hi + missing).settled()
+
+
+def _rounding(pair: Pair, layer: Layer, true: Interval) -> Interval:
     """Enclose b - phi(z): the rounding shift and the saturation of every neuron.
 
-    With a ReLU only z >= 0 counts: below, program and ReLU both give 0 in every rounding mode.
+    On a flat end of phi program and network are constant, so their difference is known.
     """
     missing = int(layer.bias_inexact)
-    true = Interval(z.lo, z.hi + missing)
-    counted = true.relu() if layer.relu else true
-    r = saturating_error(counted, layer.output, layer.rounding, layer.z_step, pair.grid)
-    if layer.relu:
-        asleep, crossing = true.hi <= 0, true.lo < 0
-        r = Interval(
-            np.where(asleep, 0, np.where(crossing, negative(r.lo), r.lo)),
-            np.where(asleep, 0, np.where(crossing, positive(r.hi), r.hi)),
-        )
-    # relu(z + s) - relu(z) lies in [0, s] for the missing part s of the bias.
+    counted = true
+    if layer.curve is not None:
+        counted = layer.curve.range(true)
+    r = saturating_error(counted, layer.output, layer.rounding, layer.spacing, pair.grid)
+    if layer.curve is not None and layer.curve.inexact:
+        r = Interval(r.lo - 1, r.hi + 1)
+    floor, ceiling = layer.ends
+    if floor is not None:
+        r = _with_end(r, floor, true.hi <= floor.place, true.lo < floor.place)
+    if ceiling is not None:
+        r = _with_end(r, ceiling, true.lo >= ceiling.place, true.hi > ceiling.place)
+    # phi(z + s) - phi(z) lies in [0, s] for the missing part s of the bias.
     return Interval(r.lo, r.hi + missing).settled()
+
+
+def _with_end(r: Interval, end: End, inside: Raw, touched: Raw) -> Interval:
+    """Return the error where a flat end of the activation is all there is, or a part of it."""
+    low, high = np.minimum(r.lo, end.error_lo), np.maximum(r.hi, end.error_hi)
+    return Interval(
+        np.where(inside, end.error_lo, np.where(touched, low, r.lo)),
+        np.where(inside, end.error_hi, np.where(touched, high, r.hi)),
+    )
 
 
 def saturating_error(
@@ -155,28 +187,39 @@ def reference_error(pair: Pair, ranges: Ranges) -> Raw:
     one. [boxes, outputs].
     """
     error = zeros(ranges.input.a.lo.shape, pair.grid)
-    for index, layer in enumerate(pair.layers):
+    for index, (layer, found) in enumerate(zip(pair.layers, ranges.layers, strict=True)):
         reach = ranges.signal(index).a.magnitude + error
         error = up(matmul(error, abs(layer.w).T), pair.grid)
         if layer.inexact:
             # Every entry moved by at most half a unit of the grid, the bias likewise.
             error = error + up(total(reach), pair.grid) + 1
         error = settled(error)
+        if layer.curve is not None:
+            moved = layer.curve.moved(settled(found.y.magnitude + error))
+            error = settled(up(times(error, _steepest(layer)), pair.grid) + moved)
     return error
 
 
 def recursion_bound(pair: Pair, ranges: Ranges) -> Raw:
     """Bound every output's deviation by one number a box, layer norm by layer norm.
 
-    D_0 = sup |Q(x) - x|; D_k+1 = |V|_inf D_k + max_i (sum_j |V - W|_ij sup|a_j| + |v - c|_i) + rho
-    (docs/CERTIFICATES.md, "recursion"). Needs no more than the network's own ranges.
+    D_0 = sup |Q(x) - x|; D_k+1 = L (|V|_inf D_k + max_i (sum_j |V - W|_ij sup|a_j| + |v - c|_i +
+    rho_i)) + r, L the activation's steepest slope, rho and r the errors of rounding before and
+    behind it (docs/CERTIFICATES.md, "recursion"). Needs no more than the network's own ranges.
     """
     deviation = ranges.input.e.magnitude.max(axis=1)
-    for index, layer in enumerate(pair.layers):
+    for index, (layer, found) in enumerate(zip(pair.layers, ranges.layers, strict=True)):
         reach = ranges.signal(index).a.magnitude
         norm = abs(layer.v).astype(object).sum(axis=1).max()
         moved = up(matmul(reach, abs(layer.v - layer.w).T), pair.grid)
-        source = (moved + abs(layer.v_bias - layer.c)).max(axis=1)
+        source = (moved + abs(layer.v_bias - layer.c) + found.before.magnitude).max(axis=1)
         grown = times(deviation, np.array(norm, dtype=object))
-        deviation = up(grown, pair.grid) + source + ranges.layers[index].r.magnitude.max(axis=1)
+        deviation = up(grown, pair.grid) + source
+        if layer.curve is not None:
+            deviation = up(times(deviation, _steepest(layer)), pair.grid)
+        deviation = deviation + found.r.magnitude.max(axis=1)
     return np.asarray(deviation)
+
+
+def _steepest(layer: Layer) -> Raw:
+    return np.array(1 if layer.curve is None else layer.curve.steepest, dtype=object)

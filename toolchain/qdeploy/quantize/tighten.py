@@ -53,8 +53,8 @@ def _sums(network: Network, request: QuantizeRequest, program: FixedNetwork) -> 
     found = analyse(pair, boxes_on_grid(request.regions, pair.grid), use_linear=True)
     step = Fraction(1, 1 << pair.grid)
     return {
-        node.name: (int(layer.z.lo.min()) * step, (int(layer.z.hi.max()) + 1) * step)
-        for node, layer in zip(program.nodes, found.layers, strict=True)
+        layer.name: (int(ranges.sums.lo.min()) * step, (int(ranges.sums.hi.max()) + 1) * step)
+        for layer, ranges in zip(pair.layers, found.layers, strict=True)
     }
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from qdeploy.ir import Box, FixedNetwork, FractionArray, Network, Trace, Vectors, Verdict, exact
 from qdeploy.ir.region import float_above
-from qdeploy.ops import evaluate, evaluate_exact
+from qdeploy.ops import apart, evaluate
 
 Reals = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -47,9 +47,9 @@ class _Answers:
             return deviation, size * _roundings(self.network) * 2.0**-50 + 2.0**-900
 
     def exactly(self, rows: NDArray[np.intp]) -> FractionArray:
-        """Return |network - device| of some rows without rounding."""
+        """Return how far network and device surely are apart on some rows."""
         device = exact(self.device[rows]) * self.step
-        return np.asarray(np.abs(evaluate_exact(self.network, exact(self.x[rows])) - device))
+        return apart(self.network, exact(self.x[rows]), device)
 
 
 def run(
