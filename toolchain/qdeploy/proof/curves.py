@@ -34,6 +34,7 @@ from qdeploy.proof.dyadic import (
 )
 
 _COARSE_BITS = 30
+_KINK_BITS = 8
 _MOST_BREAKPOINTS = 4
 """So that few enough terms are added for int64."""
 _TABLE_BITS = 15
@@ -271,9 +272,16 @@ class Knots:
         touch = np.where(t.lo >= turn, middle, self._touch[self._cell(t.lo)])
         chord = (t.lo < turn) & (self._place(touch) >= t.hi)
         support = np.clip(np.where(chord, self._nearest(t.hi), touch), self.turn, self._last)
+        support = support + ((support == self._last // 2) & self._kinked)
         ends = [lifted(self.highest(end), self.grid) for end in (t.lo, t.hi)]
         slope = np.where(chord, _rise(t.lo, t.hi, *ends), self.slope[0][support])
         return Line(slope, self._offset_above(t, slope, support))
+
+    @cached_property
+    def _kinked(self) -> bool:
+        """Whether the slope jumps at 0; the tangents of the next knot are then better."""
+        at = self._last // 2
+        return bool(self.slope[1][at] - self.slope[0][at] > 1 << (self.grid - _KINK_BITS))
 
     def _offset_above(self, t: Interval, slope: Raw, support: Raw) -> Raw:
         """Return the least proven offset of a line above the curve.

@@ -120,9 +120,13 @@ def _through_activation(
     )
     on_y = on_d = offset = zeros((1, 1, 1), grid)
     for part, plane in signed:
-        on_y = on_y + times(part, plane.y[:, None, :])
-        on_d = on_d + times(part, plane.d[:, None, :])
-        offset = offset + matmul(part, plane.offset[:, :, None])
+        # Many planes have no slope along y or d at all.
+        if plane.y.any():
+            on_y = on_y + times(part, plane.y[:, None, :])
+        if plane.d.any():
+            on_d = on_d + times(part, plane.d[:, None, :])
+        if plane.offset.any():
+            offset = offset + matmul(part, plane.offset[:, :, None])
     return on_y, on_d, up(offset[:, :, 0], grid)
 
 
