@@ -49,7 +49,7 @@ def measure(seed: int, hidden: int) -> dict[str, float]:
     row: dict[str, float] = {}
     for methods in SEARCHES:
         started = time.perf_counter()
-        spend = CertifyRequest(time_limit=60.0, methods=methods)
+        spend = CertifyRequest(work=60.0, methods=methods)
         certificate = certify.run(network, program, (BOX,), spend)
         found = time.perf_counter()
         (proven,) = proof.check(network, certificate)

@@ -26,7 +26,7 @@ CHUNK = 10
 ATTACK = 4000
 FEW_CELLS = 300
 UNIT_BOX = Box((Fraction(-1),), (Fraction(1),))
-SPEND = CertifyRequest(time_limit=0.1, attack_budget=1000)
+SPEND = CertifyRequest(work=0.1, attack_budget=1000)
 
 
 def assert_bounded(network: Network, program: FixedNetwork, proven: proof.Proven, seed: int) -> int:
@@ -81,7 +81,7 @@ def test_paper_networks_against_their_exact_worst_case(
     network = paper_network(seed, hidden)
     program = paper_program(network, rounding)
     limit = 8.0 if rounding is Rounding.TRUNC else 0.5
-    spend = CertifyRequest(time_limit=limit, methods=frozenset({"sdp"}))
+    spend = CertifyRequest(work=limit, methods=frozenset({"sdp"}))
     certificate = certify.run(network, program, (UNIT_BOX,), spend)
     (proven,) = proof.check(network, certificate)
     (worst,) = worst_deviation(network, program, UNIT_BOX)

@@ -345,7 +345,7 @@ def test_every_single_code_of_the_program_matters(bits: int, network: Network) -
     """Any weight moved by one code, all else consistent, is another claim and is refused."""
     request = QuantizeRequest((UNIT_BOX,), bits=bits)
     program = quantize.run(network, request)
-    spend = CertifyRequest(time_limit=0.0, attack_budget=500)
+    spend = CertifyRequest(work=0.0, attack_budget=500)
     text = proof.write(proof.attest(certify.run(network, program, (UNIT_BOX,), spend)))
     for node in range(len(program.nodes)):
         for array in ("weight", "bias"):
@@ -457,7 +457,7 @@ def test_a_seal_of_another_type_is_refused(seal: object, network: Network, text:
 @pytest.fixture(scope="module")
 def split_text(network: Network) -> bytes:
     program = quantize.run(network, QuantizeRequest((UNIT_BOX,), bits=12))
-    spend = CertifyRequest(time_limit=0.2, attack_budget=2000, methods=frozenset({"split"}))
+    spend = CertifyRequest(work=0.2, attack_budget=2000, methods=frozenset({"split"}))
     return proof.write(proof.attest(certify.run(network, program, (UNIT_BOX,), spend)))
 
 

@@ -112,7 +112,7 @@ def test_splitting_closes_the_gap_of_one_input_programs(
     network = paper_network(seed, hidden)
     request = QuantizeRequest((UNIT_BOX,), bits=8, rounding=rounding)
     program = quantize.run(network, request)
-    spend = CertifyRequest(time_limit=2.0, methods=frozenset({"split"}))
+    spend = CertifyRequest(work=2.0, methods=frozenset({"split"}))
     (proven,) = proof.check(network, certify.run(network, program, (UNIT_BOX,), spend))
     (worst,) = worst_deviation(network, program, UNIT_BOX)
     assert worst <= proven.linf

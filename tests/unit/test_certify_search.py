@@ -20,13 +20,13 @@ def methods(network: Network, request: CertifyRequest, bits: int = 8) -> list[st
 
 
 def test_without_time_only_the_free_methods_run() -> None:
-    found = methods(paper_network(0, 2), CertifyRequest(time_limit=0.0))
+    found = methods(paper_network(0, 2), CertifyRequest(work=0.0))
     assert found == ["recursion", "interval", "linear"]
 
 
 @pytest.mark.parametrize("name", ["split", "sdp"])
 def test_a_method_can_be_asked_for_alone(name: str) -> None:
-    request = CertifyRequest(time_limit=60.0, methods=frozenset({name}))
+    request = CertifyRequest(work=60.0, methods=frozenset({name}))
     assert methods(paper_network(3, 1), request) == ["recursion", "interval", "linear", name]
 
 
@@ -57,5 +57,5 @@ def test_huge_boxes_are_certified_without_a_crash(size: float) -> None:
     network = paper_network(2, 2)
     box = Box((Fraction(-size),), (Fraction(size),))
     program = quantize.run(network, QuantizeRequest((box,), bits=16))
-    spend = CertifyRequest(time_limit=0.5)
+    spend = CertifyRequest(work=0.5)
     assert proof.check(network, certify.run(network, program, (box,), spend))

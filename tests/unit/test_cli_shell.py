@@ -51,6 +51,7 @@ USAGE = [
     (["build", "m.onnx", "--inputs", "-1:1", "--tolerance", "nan"], "--tolerance 'nan'", "0.01"),
     (["build", "m.onnx", "--inputs", "-1:1", "--tolerance", "-1"], "--tolerance '-1'", "0.01"),
     (["build", "m.onnx", "--inputs", "-1:1", "--time-limit", "0"], "--time-limit 0.0", "60"),
+    (["build", "m.onnx", "--inputs", "-1:1", "--work", "-1"], "--work -1.0", "60"),
     (["build", "m.onnx", "--inputs", "-1:1", "--board", "nope"], "no board 'nope'", "virtual-m4"),
     (["build", "m.onnx", "--inputs", "-1:1", "--rounding", "up"], "'up' is not one of", "--help"),
 ]

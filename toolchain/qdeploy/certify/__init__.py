@@ -1,5 +1,7 @@
 """Search for bounds and the data that prove them; only `qdeploy.proof` decides what holds."""
 
-from qdeploy.certify.search import METHODS, CertifyRequest, run
+from qdeploy.certify.executors import Crew
+from qdeploy.certify.methods import known_methods
+from qdeploy.certify.search import DEFAULT_WORK, CertifyRequest, Interrupted, run
 
-__all__ = ["METHODS", "CertifyRequest", "run"]
+__all__ = ["DEFAULT_WORK", "CertifyRequest", "Crew", "Interrupted", "known_methods", "run"]

@@ -1,53 +1,57 @@
-"""The search for the best proof of every region: cheap methods first, a cone where it pays."""
+"""The search for the best proof of every region: many regions, many cores, one budget.
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+With a budget of work the certificate depends on the request alone. With a time limit it depends
+on the machine too, and is the best that was reached when the clock struck.
+"""
 
-import numpy as np
+import itertools
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from qdeploy.certify import semidefinite, splitting
-from qdeploy.certify.attack import Sampled, attack
-from qdeploy.certify.solvers import Solver, known_solvers
+from qdeploy.certify.clock import Deadline
+from qdeploy.certify.executors import Crew, Executor, open_executor
+from qdeploy.certify.region import Assignment, Budget, Pause, Reached, Search, search
+from qdeploy.certify.tasks import Scene, Task
 from qdeploy.ir import Box, FixedNetwork, Network
-from qdeploy.proof import cone, kernel, tree
-from qdeploy.proof.certificate import Certificate, ConePart, Part, RegionClaim
-from qdeploy.proof.kernel import Analysis
-from qdeploy.proof.pair import MismatchError, align, coarse_grid
+from qdeploy.proof.certificate import Certificate
 
-_LARGEST_CONE = 200
-"""Components of chi beyond which not even the facts are laid out."""
-_SPLIT_SHARE = 0.5
-"""Part of the time that goes into splitting."""
-_FEWEST_BOXES = 32
 _FEWEST_TRIES = 1000
 """Evaluations of the attack on one of many regions."""
-_FEWEST_ROUNDS = 8
-_TIGHT = 1.01
-_LEAST_OUTPUT = 0.1
-"""Outputs that deviate less than this part of the largest one are not worth splitting for."""
-_SMALLEST_FLOOR = 1e-30
-
-
-METHODS = ("recursion", "interval", "linear", "split", "sdp")
-"""Bound methods, cheap ones first; the first three cost next to nothing and are always used."""
-_FREE = METHODS[:3]
+_FIRST_ROUND = 0.25
+"""Work of all regions in the first round towards a time limit; every further one doubles it."""
+_MOST_ROUNDS = 40
+"""Until the work is beyond a thousand years."""
+DEFAULT_WORK = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class CertifyRequest:
     """How much to spend on a certificate."""
 
-    time_limit: float = 5.0
-    """Predicted seconds that splitting and semidefinite bounds may take in all; prediction, not
-    the clock, decides, so that equal requests give equal certificates."""
+    work: float | None = None
+    """Predicted seconds, on one core of the reference machine, that methods beyond the linear
+    bounds may take in all. None: 5, or whatever the time limit allows."""
+    time_limit: float | None = None
+    """Seconds by the clock after which the best certificate so far is taken."""
     attack_budget: int = 50_000
     """Evaluations spent on looking for large deviations, shared by the regions."""
     seed: int = 0
-    methods: frozenset[str] = frozenset(METHODS)
-    """Which of `split` and `sdp` may be tried."""
+    methods: frozenset[str] | None = None
+    """Which of those that are not free may be tried; None: all."""
 
 
 Progress = Callable[[str], None]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody ended the search; what it had reached is complete and checks."""
+
+    def __init__(self, certificate: Certificate) -> None:
+        super().__init__()
+        self.certificate = certificate
 
 
 def _silent(message: str) -> None:
@@ -60,114 +64,192 @@ def run(
     regions: Sequence[Box],
     request: CertifyRequest,
     progress: Progress = _silent,
+    crew: Crew = Crew(),  # noqa: B008  frozen
 ) -> Certificate:
     """Find and prove bounds on |device - network| over every region.
 
-    `progress` is told in words what is being worked on.
+    `progress` is told in words what has been reached.
 
     Raises:
         RefusedError: network and program do not belong together.
+        MissingToolError: the cluster does not answer.
+        Interrupted: by Ctrl-C, when every region had a claim already.
     """
-    share = request.time_limit / len(regions)
-    tries = max(request.attack_budget // len(regions), _FEWEST_TRIES)
-    request = replace(request, attack_budget=tries)
-    claims = []
-    for index, box in enumerate(regions):
-        progress(f"region {index + 1} of {len(regions)}: linear bounds and attack")
-        claims.append(_claim(network, program, box, (request, share), progress))
-    return Certificate(network.source.name, network.source.sha256, program, tuple(claims))
+    scene = Scene(network, program)
+    with open_executor(scene, crew) as executor:
+        hunt = _Hunt(scene, regions, request, executor, progress)
+        try:
+            hunt.run()
+        except KeyboardInterrupt:
+            if not hunt.complete:
+                raise
+            raise Interrupted(hunt.certificate(None)) from None
+    return hunt.certificate(None if hunt.cut_short else hunt.work)
 
 
-def _claim(
-    network: Network,
-    program: FixedNetwork,
-    box: Box,
-    spend: tuple[CertifyRequest, float],
-    progress: Progress,
-) -> RegionClaim:
-    request, share = spend
-    known = kernel.analysis(network, program, box)
-    found = attack(network, program, box, budget=request.attack_budget, seed=request.seed)
-    deep = kernel.beyond_linear(known.pair)
-    parts = [kernel.prove_part(known, m, None) for m in (_FREE[:2] if deep else _FREE)]
-    witness = kernel.witness(network, program, found.x)
-    if deep:
-        progress("too deep and wide for linear bounds: intervals only")
-        return kernel.combine(box, parts, witness)
-    if "split" in request.methods:
-        split = _split(known, share * _SPLIT_SHARE, found, progress)
-        parts += [] if split is None else [split]
-    if "sdp" in request.methods and not _tight(kernel.combine(box, parts, witness)):
-        cones = _semidefinite(known, share * (1 - _SPLIT_SHARE), progress)
-        parts += [] if cones is None else [cones]
-    return kernel.combine(box, parts, witness)
+class _Allowance(Budget):
+    """What a region may spend: work in rounds, and time."""
+
+    def __init__(self, deadline: Deadline, width: int) -> None:
+        super().__init__(0.0)
+        self._deadline = deadline
+        self._width = width
+
+    def leaves_room(self, seconds: float) -> bool:
+        """Whether a step would end before the clock strikes."""
+        return self._deadline.leaves_room(seconds / self._width)
 
 
-def _tight(claim: RegionClaim) -> bool:
-    """Whether the attack already shows that no method could gain much."""
-    return float(claim.linf) <= _TIGHT * float(claim.attack.linf)
+@dataclass(slots=True)
+class _Talk:
+    """A region's search, and the answers it is waiting for."""
+
+    search: Search
+    answers: list[Any]
+    missing: int = 0
+    over: bool = False
+    reached: Reached | None = None
 
 
-def _split(known: Analysis, seconds: float, found: Sampled, progress: Progress) -> Part | None:
-    """Cut the box as far as the predicted time goes."""
-    try:
-        pair = align(known.network, known.program, coarse_grid(known.program))
-    except MismatchError:
-        return None
-    if splitting.predicted_round(pair) * _FEWEST_ROUNDS > seconds:
-        return None
-    price = splitting.predicted_seconds(pair, known.box)
-    boxes = min(int(seconds / price), splitting.most_boxes(pair, known.box))
-    largest = max(float(found.linf), _SMALLEST_FLOOR)
-    floor = np.maximum([float(v) for v in found.per_output], _LEAST_OUTPUT * largest)
-    if boxes < _FEWEST_BOXES or known.box.size > tree.LARGEST_AXIS:
-        return None
-    progress(f"splitting the box, up to {boxes} pieces")
-    data = splitting.grow(pair, known.program, known.box, splitting.Budget(boxes, floor))
-    return None if data is None else kernel.prove_part(known, "split", data)
+class _Hunt:
+    """All regions' searches, and who computes for them."""
 
+    def __init__(
+        self,
+        scene: Scene,
+        regions: Sequence[Box],
+        request: CertifyRequest,
+        executor: Executor,
+        progress: Progress,
+    ) -> None:
+        self._scene = scene
+        self._executor = executor
+        self._progress = progress
+        self._deadline = Deadline(request.time_limit)
+        self._budget = _Allowance(self._deadline, executor.width)
+        self._timed = request.time_limit is not None
+        self.work = request.work
+        if self.work is None and not self._timed:
+            self.work = DEFAULT_WORK
+        self.cut_short = False
+        """Whether the clock, not the work, has ended the search."""
+        tries = max(request.attack_budget // len(regions), _FEWEST_TRIES)
+        self._talks = [
+            _Talk(
+                search(scene, Assignment(box, request.methods, tries, request.seed), self._budget),
+                [],
+            )
+            for box in regions
+        ]
 
-def _semidefinite(known: Analysis, share: float, progress: Progress) -> Part | None:
-    """Bound every output by a cone, as far as the predicted time goes."""
-    slacks = _affordable_slacks(known, share)
-    if slacks is None:
-        return None
-    solver = known_solvers()["clarabel"]
-    facts = semidefinite.offer(known.cone(slacks=slacks))
-    if facts is None:
-        return None
-    price = semidefinite.predicted_seconds(facts.cone.size, len(facts.cone.forms))
-    sides, left = [], share
-    outputs = known.pair.layers[-1].width
-    for output in range(outputs):
-        if left < 2 * price:
-            break
-        progress(f"semidefinite bound of output {output + 1} of {outputs}")
-        pair = [semidefinite.prove_side(facts, solver, output, sign) for sign in (1, -1)]
-        left -= 2 * price
-        sides += [side for side in pair if side is not None and None not in pair]
-    norm = _norm(facts, solver) if outputs > 1 and left >= price else None
-    if not sides and norm is None:
-        return None
-    return kernel.prove_part(known, "sdp", ConePart(slacks, tuple(sides), norm))
+    @property
+    def complete(self) -> bool:
+        """Whether every region has a claim."""
+        return all(talk.reached is not None for talk in self._talks)
 
+    def certificate(self, work: float | None) -> Certificate:
+        """Put the claims together."""
+        source = self._scene.network.source
+        claims = tuple(talk.reached.claim for talk in self._talks if talk.reached is not None)
+        return Certificate(source.name, source.sha256, self._scene.program, claims, work)
 
-def _norm(facts: semidefinite.Facts, solver: Solver) -> cone.Dual | None:
-    matrix, _ = kernel.norm_objective(facts.cone)
-    return semidefinite.prove_objective(facts, solver, matrix)
+    def run(self) -> None:
+        """Search until the work is done or the clock strikes."""
+        for work in self._rounds():
+            self._budget.work = work / len(self._talks)
+            self._round()
+            if self.cut_short:
+                self._write_down()
+            if self.cut_short or all(talk.over for talk in self._talks):
+                return
 
+    def _rounds(self) -> Iterator[float]:
+        """Yield the work of all regions after each round.
 
-def _affordable_slacks(known: Analysis, share: float) -> bool | None:
-    """Whether hidden rounding slacks can be variables; None if no cone fits the share at all."""
-    for slacks in (True, False):
-        size = known.cone_size(slacks=slacks)
-        # Every component has two sides, so this much is known before the cone is built.
-        if not 1 < size <= _LARGEST_CONE or _price_of_both_sides(size, 2 * size) > share:
-            continue
-        if _price_of_both_sides(size, len(known.cone(slacks=slacks).forms)) <= share:
-            return slacks
-    return None
+        Without a clock one round does: regions then come and go one by one. With one, all get
+        their first bounds first, and then share what time there is.
+        """
+        last = math.inf if self.work is None else self.work
+        if self._timed:
+            growing = (_FIRST_ROUND * 2.0**k for k in range(_MOST_ROUNDS))
+            yield from itertools.takewhile(lambda work: work < last, (0.0, *growing))
+        yield last
 
+    def _round(self) -> None:
+        """Let every search go on until it pauses or ends."""
+        ready = deque(index for index, talk in enumerate(self._talks) if not talk.over)
+        under_way = 0
+        while ready or under_way:
+            while ready and under_way < 2 * self._executor.width:
+                under_way += self._advance(ready.popleft())
+            if self._struck():
+                self.cut_short = True
+                return
+            if under_way:
+                under_way += self._receive()
 
-def _price_of_both_sides(size: int, forms: int) -> float:
-    return 2 * semidefinite.predicted_seconds(size, forms)
+    def _struck(self) -> bool:
+        """Whether it is time to stop; a first claim is always waited for."""
+        return self._deadline.over and self.complete
+
+    def _receive(self) -> int:
+        """Wait for one answer; return how many more tasks are under way after it."""
+        got = self._executor.receive(self._deadline.left() if self.complete else None)
+        if got is None:
+            return 0
+        ticket, answer = got
+        talk = self._talks[ticket[0]]
+        talk.answers[ticket[1]] = answer
+        talk.missing -= 1
+        return -1 + (0 if talk.missing else self._advance(ticket[0]))
+
+    def _advance(self, index: int) -> int:
+        """Give a search its answers and do what it says; return how many tasks it asks for."""
+        talk = self._talks[index]
+        answers, talk.answers = tuple(talk.answers) or None, []
+        while True:
+            try:
+                said = talk.search.send(answers)
+            except StopIteration:
+                talk.over = True
+                return 0
+            answers = None
+            match said:
+                case Pause():
+                    self._pause(talk)
+                    return 0
+                case Reached():
+                    talk.reached = said
+                    self._tell()
+                case _:
+                    return self._ask(index, said)
+
+    def _pause(self, talk: _Talk) -> None:
+        """Forget what a search knows, unless there may be another round."""
+        if not self._timed:
+            talk.over = True
+            talk.search.close()
+
+    def _ask(self, index: int, tasks: Sequence[Task]) -> int:
+        talk = self._talks[index]
+        talk.answers, talk.missing = [None] * len(tasks), len(tasks)
+        for place, task in enumerate(tasks):
+            self._executor.submit((index, place), task)
+        return len(tasks)
+
+    def _write_down(self) -> None:
+        """Ask searches that wait for answers, which will not come, what they have reached."""
+        for talk in self._talks:
+            if talk.missing:
+                said = talk.search.send(None)
+                talk.reached = said if isinstance(said, Reached) else talk.reached
+
+    def _tell(self) -> None:
+        """Say how far the bound is, and how far from the attack."""
+        claims = [talk.reached.claim for talk in self._talks if talk.reached is not None]
+        if len(claims) < len(self._talks):
+            self._progress(f"first bounds, region {len(claims)} of {len(self._talks)}")
+            return
+        bound, found = (max(c.linf for c in claims), max(c.attack.linf for c in claims))
+        gap = f", {float(bound / found):.3g} times the deviation found" if found else ""
+        self._progress(f"bound so far {float(bound):.4g}{gap}")

@@ -1,23 +1,31 @@
 """Branch and bound over the input box: cut the leaves that decide the bound, many at once.
 
-The tree only says where to cut; `proof.tree` derives the leaves and their bounds. Work is counted
-in analysed boxes, never in seconds, so that equal requests give equal trees.
+The tree only says where to cut; `proof.tree` derives the leaves and their bounds. Cuts follow
+from bounds alone, never from the clock or the budget, so a larger budget only adds cuts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy.ir import Box, FixedNetwork
-from qdeploy.proof import tree
-from qdeploy.proof.certificate import SplitPart
+from qdeploy.certify.attack import Sampled
+from qdeploy.certify.method import Question, Standing
+from qdeploy.certify.tasks import Scene, Task, in_pieces
+from qdeploy.ir import Box
+from qdeploy.proof import kernel, tree
+from qdeploy.proof.certificate import Part, SplitPart
 from qdeploy.proof.dyadic import Interval, Raw
 from qdeploy.proof.pair import Pair
 from qdeploy.proof.ranges import analysis_operations, boxes_on_grid
 
 _ROUND = 512
-"""Boxes that are cut at once."""
+"""Leaves that are cut at once, unless the tree is large."""
+_LARGEST_ROUND = 4096
+_SHARE_OF_TREE = 8
+_PIECE = 256
+"""Boxes of one task; more are analysed no faster together."""
 _FEW_CELLS = 64
 """An exact leaf of more codes is cut first."""
 _CLOSE_ENOUGH = 1.002
@@ -29,126 +37,214 @@ _WORTH_CUTTING = 0.5
 """Leaves below this part of the worst one wait."""
 _SMALLEST_SIDE = 2
 """Units of the grid below which nothing is cut."""
+_LEAST_OUTPUT = 0.1
+"""Outputs that deviate less than this part of the largest one are not worth splitting for."""
+_SMALLEST_FLOOR = 1e-30
 _SECONDS_PER_OPERATION = 4e-9
+"""Of the reference machine, a PC of 2024 (measured in benchmarks/)."""
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """When to stop: boxes analysed, and the deviation per output that no bound can go below."""
+class Prices:
+    """Predicted seconds, and how far a tree may grow."""
 
+    grid: int
+    box: float
+    """Of analysing one box among many."""
+    least: float
+    """Of analysing boxes at all, however few."""
+    most_boxes: int
+    """Boxes that the checker is willing to analyse."""
+
+
+def predict(pair: Pair, box: Box) -> Prices:
+    """Predict what boxes cost."""
+    operations = tree.leaf_operations(pair, boxes_on_grid([box], pair.grid))
+    return Prices(
+        pair.grid,
+        _SECONDS_PER_OPERATION * operations,
+        _SECONDS_PER_OPERATION * analysis_operations(pair),
+        tree.LARGEST_WORK // operations // 2,
+    )
+
+
+def bound_boxes(scene: Scene, grid: int, boxes: Interval) -> tuple[Raw, NDArray[np.bool_]]:
+    """Bound boxes [boxes, n] as linear leaves, and as exact ones where they have few codes."""
+    pair = scene.pair(grid)
+    linear = np.zeros(len(boxes.lo), dtype=bool)
+    bounds = tree.leaf_bounds(pair, scene.program, tree.Leaves(boxes, linear))
+    few = np.flatnonzero(_cells(pair, boxes) <= _FEW_CELLS)
+    exact = np.zeros(len(boxes.lo), dtype=bool)
+    if len(few):
+        leaves = tree.Leaves(_rows(boxes, few), np.ones(len(few), dtype=bool))
+        found = tree.leaf_bounds(pair, scene.program, leaves)
+        better = (found <= bounds[few]).all(axis=1)
+        bounds[few[better]] = found[better]
+        exact[few[better]] = True
+    return bounds, exact
+
+
+def _cells(pair: Pair, boxes: Interval) -> Raw:
+    return tree.count_cells(pair.input, pair.input_rounding, boxes, pair.grid)
+
+
+def _rows(boxes: Interval, rows: NDArray[np.int64] | slice) -> Interval:
+    return Interval(boxes.lo[rows], boxes.hi[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """The next step: leaves (by their place among the leaves) and their halves."""
+
+    chosen: NDArray[np.int64]
+    axes: NDArray[np.int64]
+    halves: Interval
     boxes: int
-    floor: NDArray[np.float64]
+    """Boxes to be analysed, cells of exact leaves among them."""
 
 
-class _Growth:
-    """A tree while it grows: node codes and children by index, and the leaves with their bounds."""
+class Growth:
+    """A tree while it grows. Nodes are only ever added, so earlier trees remain readable."""
 
-    def __init__(self, pair: Pair, program: FixedNetwork, root: Interval) -> None:
-        self.pair = pair
-        self.program = program
-        self.codes = [tree.LINEAR_LEAF]
-        self.children: dict[int, int] = {}
-        self.boxes = root
-        self.nodes = np.array([0])
-        self.spent = 0
-        self.bounds, exact = self._bound(root)
-        if exact[0]:
-            self.codes[0] = tree.EXACT_LEAF
+    def __init__(self, question: Question, prices: Prices) -> None:
+        self.prices = prices
+        self.pair = question.scene.pair(prices.grid)
+        self.floor = _floor(question.found)
+        self.exact: list[bool] = []
+        self.axes: list[int] = []
+        self.children: list[int] = []
+        """Of every node the first of its two children, 0 for a leaf."""
+        self.bounds: list[Raw] = []
+        """Of all nodes, some a step."""
+        root = boxes_on_grid([question.box], prices.grid)
+        self._boxes = Interval(root.lo[:0], root.hi[:0])
+        self._nodes = np.zeros(0, dtype=np.int64)
+        self._heights = np.zeros((0, len(self.floor)))
+        none = np.zeros(0, dtype=np.int64)
+        self._cut: _Cut | None = _Cut(none, none, root, self._count(root))
+        self._spent = 0
+        self._first_score = np.inf
 
-    def split(self, chosen: NDArray[np.int64], axes: NDArray[np.int64]) -> None:
-        """Replace leaves by their halves and bound those."""
-        halves = tree.halves(Interval(self.boxes.lo[chosen], self.boxes.hi[chosen]), axes)
-        bounds, exact = self._bound(halves)
-        first = len(self.codes)
-        for leaf, axis in zip(self.nodes[chosen].tolist(), axes.tolist(), strict=True):
-            self.codes[leaf] = axis
-            self.children[leaf] = len(self.codes)
-            self.codes += [tree.LINEAR_LEAF] * 2
-        fresh = np.arange(first, len(self.codes))
-        for leaf in fresh[exact].tolist():
-            self.codes[leaf] = tree.EXACT_LEAF
-        keep = np.ones(len(self.nodes), dtype=bool)
-        keep[chosen] = False
-        self.nodes = np.concatenate([self.nodes[keep], fresh])
-        self.bounds = np.concatenate([self.bounds[keep], bounds])
-        lo, hi = (
-            np.concatenate([getattr(self.boxes, s)[keep], getattr(halves, s)]) for s in ("lo", "hi")
+    def price(self) -> float | None:
+        """Predict the next round of cuts."""
+        if self._cut is None:
+            return None
+        return max(self.prices.least, self._cut.boxes * self.prices.box)
+
+    def tasks(self) -> tuple[Task, ...]:
+        """Return the next boxes, some a task."""
+        if self._cut is None:
+            return ()
+        halves, pieces = self._cut.halves, in_pieces(len(self._cut.halves.lo), _PIECE)
+        share = (self.price() or 0.0) / len(pieces)
+        return tuple(
+            Task(bound_boxes, (self.prices.grid, _rows(halves, piece)), share) for piece in pieces
         )
-        self.boxes = Interval(lo, hi)
 
-    def _bound(self, boxes: Interval) -> tuple[Raw, NDArray[np.bool_]]:
-        """Bound boxes as linear leaves, and as exact ones where they have few codes."""
-        linear = np.zeros(len(boxes.lo), dtype=bool)
-        bounds = tree.leaf_bounds(self.pair, self.program, tree.Leaves(boxes, linear))
-        cells = tree.count_cells(self.pair.input, self.pair.input_rounding, boxes, self.pair.grid)
-        few = np.flatnonzero(cells <= _FEW_CELLS)
-        self.spent += len(boxes.lo) + int(cells[few].sum())
-        exact = np.zeros(len(boxes.lo), dtype=bool)
-        if len(few):
-            leaves = tree.Leaves(
-                Interval(boxes.lo[few], boxes.hi[few]), np.ones(len(few), dtype=bool)
-            )
-            found = tree.leaf_bounds(self.pair, self.program, leaves)
-            better = (found <= bounds[few]).all(axis=1)
-            bounds[few[better]] = found[better]
-            exact[few[better]] = True
-        return bounds, exact
+    def take(self, answers: Sequence[tuple[Raw, NDArray[np.bool_]]]) -> None:
+        """Put halves in the place of the leaves that were cut, and choose what to cut next."""
+        if self._cut is None:
+            return
+        bounds = np.concatenate([bound for bound, _ in answers])
+        self._add(self._cut, bounds, np.concatenate([exact for _, exact in answers]))
+        self._spent += self._cut.boxes
+        self._cut = self._next()
 
-    def written(self) -> bytes:
+    def standing(self) -> Standing | None:
+        """Return the tree as it is now."""
+        return GrownTree(self, len(self.axes), self._reach()) if self.axes else None
+
+    def _count(self, boxes: Interval) -> int:
+        cells = _cells(self.pair, boxes)
+        return len(boxes.lo) + int(cells[cells <= _FEW_CELLS].sum())
+
+    def _add(self, cut: _Cut, bounds: Raw, exact: NDArray[np.bool_]) -> None:
+        first, count = len(self.axes), len(bounds)
+        parents = self._nodes[cut.chosen].tolist()
+        for place, (leaf, axis) in enumerate(zip(parents, cut.axes.tolist(), strict=True)):
+            self.axes[leaf], self.children[leaf] = axis, first + 2 * place
+        self.axes += [0] * count
+        self.children += [0] * count
+        self.exact += exact.tolist()
+        self.bounds.append(bounds)
+        keep = np.ones(len(self._nodes), dtype=bool)
+        keep[cut.chosen] = False
+        heights = bounds.astype(np.float64) * 2.0**-self.prices.grid
+        self._nodes = np.concatenate([self._nodes[keep], np.arange(first, first + count)])
+        self._heights = np.concatenate([self._heights[keep], heights])
+        sides = ((getattr(self._boxes, s)[keep], getattr(cut.halves, s)) for s in ("lo", "hi"))
+        self._boxes = Interval(*(np.concatenate(side) for side in sides))
+
+    def _next(self) -> _Cut | None:
+        """Choose the leaves with the largest bounds.
+
+        None when they meet the floor, or the tree has become as large as anybody would check, or
+        the first cuts gained next to nothing, as in boxes of many inputs.
+        """
+        score = (self._heights / self.floor).max(axis=1)
+        worst = float(score.max())
+        self._first_score = min(self._first_score, worst) if len(score) == 1 else self._first_score
+        if self._spent > _PROBE and worst > (1 - _LEAST_GAIN) * self._first_score:
+            return None
+        size = min(_LARGEST_ROUND, max(_ROUND, len(score) // _SHARE_OF_TREE))
+        order = np.argsort(-score, kind="stable")[:size]
+        chosen = order[score[order] > max(_CLOSE_ENOUGH, worst * _WORTH_CUTTING)]
+        boxes = _rows(self._boxes, chosen)
+        if len(chosen) == 0 or ((boxes.hi - boxes.lo).max(axis=1) <= _SMALLEST_SIDE).any():
+            return None
+        axes = _axes(self.pair, boxes)
+        halves = tree.halves(boxes, axes)
+        cut = _Cut(chosen, axes, halves, self._count(halves))
+        return None if self._spent + cut.boxes > self.prices.most_boxes else cut
+
+    def _reach(self) -> Floats:
+        return np.asarray(self._heights.max(axis=0))
+
+
+@dataclass(frozen=True, slots=True)
+class GrownTree:
+    """A tree as it was when it had so many nodes."""
+
+    growth: Growth
+    nodes: int
+    reach: Floats
+
+    @property
+    def bounds(self) -> Floats:
+        """Return the largest bound over its leaves, output by output."""
+        return self.reach
+
+    def part(self) -> Part:
+        """Return the tree as a certificate holds it, with its bounds."""
+        children = np.array(self.growth.children[: self.nodes])
+        leaf = (children == 0) | (children >= self.nodes)
+        bounds = np.concatenate(self.growth.bounds)[: self.nodes][leaf]
+        return kernel.split_part(SplitPart(self.growth.prices.grid, self._written(leaf)), bounds)
+
+    def _written(self, leaf: NDArray[np.bool_]) -> bytes:
         """Return the tree level by level."""
-        out, level = bytearray(), [0]
-        while level:
-            out += bytes(self.codes[node] for node in level)
-            first = (self.children[node] for node in level if node in self.children)
-            level = [child for start in first for child in (start, start + 1)]
+        exact, children = np.array(self.growth.exact[: self.nodes]), self.growth.children
+        ends = np.where(exact, tree.EXACT_LEAF, tree.LINEAR_LEAF)
+        codes = np.where(leaf, ends, np.array(self.growth.axes[: self.nodes]))
+        out, level = bytearray(), np.array([0])
+        while len(level):
+            out += codes[level].astype(np.uint8).tobytes()
+            first = np.array([children[node] for node in level[~leaf[level]]], dtype=np.int64)
+            level = (first[:, None] + np.arange(2)).ravel()
         return bytes(out)
 
 
-def grow(pair: Pair, program: FixedNetwork, box: Box, budget: Budget) -> SplitPart | None:
-    """Cut the leaves with the largest bounds until they meet the floor or the budget ends.
-
-    None where the first cuts gain next to nothing, as in boxes of many inputs.
-    """
-    growth = _Growth(pair, program, boxes_on_grid([box], pair.grid))
-    start = _scores(growth, budget).max()
-    while growth.spent < budget.boxes:
-        score = _scores(growth, budget)
-        if growth.spent > _PROBE and score.max() > (1 - _LEAST_GAIN) * start:
-            return None
-        order = np.argsort(-score, kind="stable")[:_ROUND]
-        chosen = order[score[order] > max(_CLOSE_ENOUGH, score.max() * _WORTH_CUTTING)]
-        sides = (growth.boxes.hi[chosen] - growth.boxes.lo[chosen]).max(axis=1, initial=0)
-        if len(chosen) == 0 or (sides <= _SMALLEST_SIDE).any():
-            break
-        growth.split(chosen, _axes(growth, chosen))
-    return SplitPart(pair.grid, growth.written())
+def _floor(found: Sampled) -> Floats:
+    """Return the deviation per output that no bound can go below, or is not worth going below."""
+    largest = max(float(found.linf), _SMALLEST_FLOOR)
+    return np.maximum([float(v) for v in found.per_output], _LEAST_OUTPUT * largest)
 
 
-def _scores(growth: _Growth, budget: Budget) -> NDArray[np.float64]:
-    """Largest bound of each leaf in units of the floor, over the outputs."""
-    scale = 2.0**-growth.pair.grid
-    return np.asarray((growth.bounds.astype(np.float64) * scale / budget.floor).max(axis=1))
-
-
-def _axes(growth: _Growth, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+def _axes(pair: Pair, boxes: Interval) -> NDArray[np.int64]:
     """Cut across the side that moves the first layer most."""
-    weight = np.abs(growth.pair.layers[0].w.astype(np.float64)).sum(axis=0)
-    sides = (growth.boxes.hi[chosen] - growth.boxes.lo[chosen]).astype(np.float64)
+    weight = np.abs(pair.layers[0].w.astype(np.float64)).sum(axis=0)
+    sides = (boxes.hi - boxes.lo).astype(np.float64)
     steepness = np.maximum(weight, weight.max() * _LEAST_STEEPNESS)
     return np.asarray(np.argmax(sides * steepness, axis=1), dtype=np.int64)
-
-
-def predicted_seconds(pair: Pair, box: Box) -> float:
-    """Predict the analysis of one box, on a machine of 2024 (measured in benchmarks/)."""
-    return _SECONDS_PER_OPERATION * tree.leaf_operations(pair, boxes_on_grid([box], pair.grid))
-
-
-def predicted_round(pair: Pair) -> float:
-    """Predict one round of cuts, which takes its time however few boxes it has."""
-    return _SECONDS_PER_OPERATION * analysis_operations(pair)
-
-
-def most_boxes(pair: Pair, box: Box) -> int:
-    """Return how many boxes the checker is willing to analyse."""
-    cost = tree.leaf_operations(pair, boxes_on_grid([box], pair.grid))
-    return tree.LARGEST_WORK // cost // 2

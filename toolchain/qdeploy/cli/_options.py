@@ -151,11 +151,17 @@ _NETWORK_OPTIONS: tuple[Decorator, ...] = (
         help="The norm --tolerance is about.",
     ),
     click.option(
+        "--work",
+        type=float,
+        metavar="W",
+        help="Work the search for a bound may take, in predicted seconds of one core: equal "
+        "requests then give equal certificates. Default: 5, unless --time-limit is given.",
+    ),
+    click.option(
         "--time-limit",
         type=float,
         metavar="S",
-        help="Seconds the search for a bound may take, as predicted, so that equal requests give "
-        "equal certificates. Default: 5.",
+        help="Seconds by the clock after which the best bound so far is taken.",
     ),
     click.option(
         "--config",

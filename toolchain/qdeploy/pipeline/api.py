@@ -25,6 +25,7 @@ class NetworkOptions(TypedDict, total=False):
     quantizer: str | None
     tolerance: str | float | None
     norm: str
+    work: float | None
     time_limit: float | None
     output: Path | str | None
 

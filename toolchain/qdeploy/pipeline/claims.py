@@ -35,10 +35,8 @@ def prove(
     options: Options,
     watch: Stopwatch,
 ) -> proof.Certificate:
-    """Search for a certificate within the time limit."""
-    request = CertifyRequest()
-    if options.time_limit is not None:
-        request = CertifyRequest(time_limit=options.time_limit)
+    """Search for a certificate within the work or the time that is given."""
+    request = CertifyRequest(work=options.work, time_limit=options.time_limit)
     with watch.stage("certify"):
         return search(network, fixed, regions, request, watch.tell)
 

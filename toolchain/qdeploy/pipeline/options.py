@@ -45,6 +45,7 @@ class Options:
     """None: the same as `rounding`."""
     tolerance: str | None = None
     norm: str = "inf"
+    work: float | None = None
     time_limit: float | None = None
     compiler: str | None = None
     output: Path | None = None
@@ -155,12 +156,17 @@ def read_tolerance(options: Options) -> Fraction | None:
     return value
 
 
-def check_time_limit(options: Options) -> None:
-    """Refuse a time limit that is no positive number.
+def check_limits(options: Options) -> None:
+    """Refuse a budget of work that is negative and a time limit that is not positive.
 
     Raises:
-        UsageError: it is not.
+        UsageError: one of them is.
     """
+    if options.work is not None and not 0 <= options.work < float("inf"):
+        raise UsageError(
+            f"--work {options.work} is no non-negative number of predicted seconds",
+            fix="write for example --work 60",
+        )
     limit = options.time_limit
     if limit is not None and not 0 < limit < float("inf"):
         raise UsageError(

@@ -34,7 +34,7 @@ from qdeploy.pipeline.decision import decide, explain_tolerance
 from qdeploy.pipeline.options import (
     DEFAULT_VECTORS,
     Options,
-    check_time_limit,
+    check_limits,
     choose_regions,
     read_formats,
     read_norm,
@@ -152,7 +152,7 @@ def run_certify(options: Options, watch: Stopwatch) -> Certified:
 
 def _program(options: Options, watch: Stopwatch) -> Program:
     formats = read_formats(options)
-    check_time_limit(options)
+    check_limits(options)
     with watch.stage("import"):
         network = importer.run(options.model)
         regions = choose_regions(options, formats, network.inputs[0].size)

@@ -88,3 +88,6 @@ class Certificate:
     model_sha256: str
     program: FixedNetwork
     regions: tuple[RegionClaim, ...]
+    work: float | None = None
+    """The budget of the search, in predicted seconds of one core, with which equal requests find
+    this certificate again; None where the clock or a person ended the search. Proves nothing."""

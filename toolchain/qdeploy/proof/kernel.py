@@ -148,7 +148,11 @@ def _split_part(known: Analysis, data: SplitPart) -> Part:
     pair = align(known.network, known.program, data.grid)
     leaves = tree.expand(data.tree, boxes_on_grid([known.box], data.grid))
     tree.require_affordable(pair, leaves)
-    bounds = tree.leaf_bounds(pair, known.program, leaves)
+    return split_part(data, tree.leaf_bounds(pair, known.program, leaves))
+
+
+def split_part(data: SplitPart, bounds: Raw) -> Part:
+    """State what the bounds of all leaves [leaves, outputs] say together."""
     scale = two_to(-data.grid)
     per_output = tuple(decimal_above(int(b) * scale) for b in bounds.max(axis=0))
     largest = int((bounds * bounds).sum(axis=1).max())
@@ -176,10 +180,15 @@ def _cone_part(known: Analysis, data: ConePart) -> Part:
     for output, sides in by_output.items():
         if len(sides) != len((1, -1)):
             raise DualError(f"output {output} is bounded on one side only")
-        worst = max(*sides.values(), Fraction(0)) + int(known.reference[output]) * scale
-        per_output[output] = decimal_above(worst)
+        extra = int(known.reference[output]) * scale
+        per_output[output] = output_bound(max(sides.values()), extra)
     norm = None if data.norm is None else _norm_bound(known, facts, data.norm)
     return Part("sdp", tuple(per_output), norm, data)
+
+
+def output_bound(larger_side: Fraction, reference: Fraction) -> Decimal:
+    """State the bound of an output from both its sides and the error of its reference."""
+    return decimal_above(max(larger_side, Fraction(0)) + reference)
 
 
 def side_objective(facts: Cone, output: int, sign: int) -> tuple[Raw, int, int]:

@@ -9,6 +9,7 @@ digests names the part that somebody changed; it convinces nobody of anything: t
 import base64
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -187,6 +188,7 @@ def _seal(predicate: Json, subject: object) -> dict[str, str]:
         "subject": _digest(subject),
         "assumptions": _digest(predicate["assumptions"]),
         "program digest": _digest(predicate["program_digest"]),
+        "work": _digest(predicate["work"]),
     }
     program = predicate["program"]
     seal["program formats"] = _digest(program["tensors"])
@@ -229,6 +231,7 @@ def _encode(statement: Statement) -> Json:
         "program": encode_program(certificate.program),
         "program_digest": program_digest(certificate.program),
         "regions": [_encode_region(claim) for claim in certificate.regions],
+        "work": None if certificate.work is None else repr(float(certificate.work)),
         "assumptions": list(ASSUMPTIONS),
     }
     predicate["seal"] = _seal(predicate, subject)
@@ -310,6 +313,7 @@ def _decode(data: Json) -> Statement:
         _text(predicate["model"]["sha256"]),
         decode_program(predicate["program"]),
         tuple(_decode_region(region) for region in predicate["regions"]),
+        None if predicate["work"] is None else _work(predicate["work"]),
     )
     subjects = {_text(s["name"]): _text(s["digest"]["sha256"]) for s in data["subject"]}
     if subjects.get(_model_subject(certificate)) != certificate.model_sha256:
@@ -401,6 +405,14 @@ def _texts(values: object) -> dict[str, str]:
 def _encode_name(name: str) -> str:
     """Return a region's name in letters that no reader can take for a statement."""
     return re.sub(r"[^A-Za-z0-9_.:+-]", "_", name)[:80]
+
+
+def _work(value: object) -> float:
+    """Return a budget; another spelling of it is noticed when it is written again."""
+    work = float(_text(value)[:_LONGEST_NUMBER])
+    if not 0 <= work < math.inf:
+        raise ValueError("the work is no non-negative number")
+    return work
 
 
 def _bound(value: object) -> Decimal:

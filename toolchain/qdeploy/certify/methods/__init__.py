@@ -1,0 +1,17 @@
+"""Bound methods: one file each, whose `METHOD` says in which steps and at what price it works."""
+
+from collections.abc import Mapping
+from functools import cache
+
+import qdeploy.certify.methods
+from qdeploy.certify.method import Method, Pursuit, Question, Standing
+from qdeploy.registry import discover
+
+__all__ = ["Method", "Pursuit", "Question", "Standing", "known_methods"]
+
+
+@cache
+def known_methods() -> Mapping[str, Method]:
+    """Every bound method by name, cheap ones first."""
+    found = discover(qdeploy.certify.methods, "METHOD", Method)  # type: ignore[type-abstract]
+    return dict(sorted(found.items(), key=lambda item: item[1].rank))
