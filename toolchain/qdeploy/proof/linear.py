@@ -118,7 +118,9 @@ def _through_activation(
         (positive(on_e), planes.e_high),
         (negative(on_e), planes.e_low),
     )
-    on_y = on_d = offset = zeros((1, 1, 1), grid)
+    shape = np.broadcast_shapes(on_a.shape, planes.a_high.y[:, None, :].shape)
+    on_y = on_d = zeros(shape, grid)
+    offset = zeros((1, 1, 1), grid)
     for part, plane in signed:
         # Many planes have no slope along y or d at all.
         if plane.y.any():
