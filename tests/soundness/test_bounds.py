@@ -162,13 +162,13 @@ def with_half_the_input_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def with_a_chord_too_low(monkeypatch: pytest.MonkeyPatch) -> None:
-    true = curves._edge
+    true = curves._chord_above
 
-    def lowered(points, values, grid):
-        line = true(points, values, grid)
+    def lowered(t, slopes, grid):
+        line = true(t, slopes, grid)
         return curves.Line(line.slope, line.offset // 2)
 
-    monkeypatch.setattr(curves, "_edge", lowered)
+    monkeypatch.setattr(curves, "_chord_above", lowered)
 
 
 def with_swapped_weights(monkeypatch: pytest.MonkeyPatch) -> None:
