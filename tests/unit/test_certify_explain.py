@@ -1,0 +1,82 @@
+"""Where a deviation comes from: shares that add up, and name a source only where there is one."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from qdeploy import certify, quantize
+from qdeploy.certify import CertifyRequest
+from qdeploy.certify.explain import (
+    INPUT,
+    PRUNING,
+    RELAXATION,
+    ROUNDING,
+    SATURATION,
+    SOURCES,
+    WEIGHTS,
+    explain,
+)
+from qdeploy.fixedpoint import QFormat
+from qdeploy.ir import Activations, Box, QuantizeRequest
+from support.networks import build_network, paper_network
+
+UNIT_BOX = Box((Fraction(-1),), (Fraction(1),))
+EXACT = QuantizeRequest((UNIT_BOX,), weights=QFormat(3, 8), activations=Activations.EXACT)
+LAYERS = [
+    (np.float32([[0.75], [-1.25]]), np.float32([0.5, 0.25])),
+    "relu",
+    (np.float32([[1.5, -0.5]]), np.float32([0.0])),
+]
+
+
+def shares(network, request, program=None):
+    program = program or quantize.run(network, request)
+    claim = certify.run(network, program, (UNIT_BOX,), CertifyRequest(work=1.0)).regions[0]
+    explanation = explain(network, program, claim)
+    assert sum(s.share for s in explanation.shares) == pytest.approx(1.0)
+    assert {s.source for s in explanation.shares} <= set(SOURCES)
+    found = dict.fromkeys(SOURCES, 0.0)
+    for share in explanation.shares:
+        found[share.source] += share.share
+    return found
+
+
+def test_with_exact_parameters_and_activations_only_the_input_is_left():
+    found = shares(build_network(1, LAYERS), replace(EXACT, input_format=QFormat(2, 6)))
+    assert found[INPUT] + found[RELAXATION] == pytest.approx(1.0)
+    assert found[INPUT] > 0.5
+
+
+def test_coarse_weights_are_named():
+    request = replace(EXACT, weights=QFormat(3, 0), input_format=QFormat(2, 10))
+    found = shares(build_network(1, LAYERS), request)
+    assert max(found, key=found.get) == WEIGHTS
+
+
+def test_coarse_activations_are_named():
+    request = replace(EXACT, activations=QFormat(4, 1), input_format=QFormat(2, 10))
+    found = shares(build_network(1, LAYERS), request)
+    assert max(found, key=found.get) == ROUNDING
+    assert found[SATURATION] == 0
+
+
+def test_a_format_that_is_too_small_saturates():
+    request = replace(EXACT, activations=QFormat(0, 8), input_format=QFormat(2, 10))
+    found = shares(build_network(1, LAYERS), request)
+    assert max(found, key=found.get) == SATURATION
+
+
+def test_a_weight_that_somebody_removed_is_pruning():
+    network = build_network(1, LAYERS)
+    thinner = [(np.float32([[0.75], [0.0]]), np.float32([0.5, 0.25])), *LAYERS[1:]]
+    program = quantize.run(build_network(1, thinner), replace(EXACT, input_format=QFormat(2, 10)))
+    found = shares(network, EXACT, program)
+    assert max(found, key=found.get) == PRUNING
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_piece_that_decides_a_split_is_explained(seed):
+    request = QuantizeRequest((UNIT_BOX,), weights=QFormat(8, 3), input_format=QFormat(2, 3))
+    found = shares(paper_network(seed, 2), request)
+    assert found[WEIGHTS] > 0

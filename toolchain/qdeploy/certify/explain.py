@@ -1,0 +1,161 @@
+"""Where a proven deviation comes from: its shares by layer and by source, for people.
+
+The multipliers are those of the proof: over the piece of the region that decides the bound, the
+worst output is substituted back through the same lines and planes, and what every source adds on
+the way is noted. Shares are told in doubles and prove nothing; the bound they divide is proven.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qdeploy.ir import FixedNetwork, Network
+from qdeploy.proof import linear, tree
+from qdeploy.proof.certificate import RegionClaim, SplitPart
+from qdeploy.proof.dyadic import Interval, Raw
+from qdeploy.proof.enclosure import LayerRanges, Ranges
+from qdeploy.proof.pair import Layer, Pair, align, coarse_grid
+from qdeploy.proof.ranges import analyse, boxes_on_grid
+
+Reals = NDArray[np.float64]
+
+INPUT = "input rounding"
+WEIGHTS = "weights"
+PRUNING = "pruning"
+ROUNDING = "activation rounding"
+SATURATION = "saturation"
+TABLE = "table"
+RELAXATION = "looseness of the proof"
+SOURCES = (INPUT, WEIGHTS, PRUNING, ROUNDING, SATURATION, TABLE, RELAXATION)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of the bound."""
+
+    layer: str
+    """A node of the program, `input`, or empty for what belongs to no layer."""
+    source: str
+    share: float
+    """Of 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Shares of the bound on one output over one region, largest first."""
+
+    output: int
+    shares: tuple[Share, ...]
+
+
+def explain(network: Network, program: FixedNetwork, claim: RegionClaim) -> Explanation:
+    """Divide the bound on the worst output of a region among its sources."""
+    output = max(range(len(claim.per_output)), key=lambda i: claim.per_output[i])
+    split = [
+        part.data
+        for part in claim.parts
+        if isinstance(part.data, SplitPart) and part.per_output[output] == claim.per_output[output]
+    ]
+    pair = align(network, program, split[0].grid if split else coarse_grid(program))
+    piece = boxes_on_grid([claim.box], pair.grid)
+    if split:
+        piece = _worst_leaf(pair, program, tree.expand(split[0].tree, piece), output)
+    found = analyse(pair, piece, use_linear=True).row(0)
+    e = found.layers[-1].out.e
+    low, high = int(e.lo[output]), int(e.hi[output])
+    amounts = list(_amounts(pair, found, output, 1 if high >= -low else -1))
+    total = max(high, -low) * 2.0**-pair.grid
+    known = sum(amount.share for amount in amounts)
+    amounts.append(Share("", RELAXATION, max(total - known, 0.0)))
+    whole = max(total, known) or 1.0
+    shares = [Share(a.layer, a.source, a.share / whole) for a in amounts if a.share > 0]
+    return Explanation(output, tuple(sorted(shares, key=lambda s: -s.share)))
+
+
+def _worst_leaf(pair: Pair, program: FixedNetwork, leaves: tree.Leaves, output: int) -> Interval:
+    worst = int(tree.leaf_bounds(pair, program, leaves)[:, output].argmax())
+    rows = slice(worst, worst + 1)
+    return Interval(leaves.boxes.lo[rows], leaves.boxes.hi[rows])
+
+
+def _amounts(pair: Pair, found: Ranges, output: int, sign: int) -> Iterator[Share]:
+    """Substitute sign * e of one output back and yield what each source adds, in real units."""
+    unit = 2.0**-pair.grid
+    on_e = np.zeros(pair.layers[-1].width)
+    on_e[output] = sign
+    on_a = np.zeros_like(on_e)
+    for index in range(len(pair.layers) - 1, -1, -1):
+        layer, ranges = pair.layers[index], found.layers[index]
+        yield from _behind(layer, ranges, on_e, unit)
+        on_y, on_d = _through(pair, layer, ranges, (on_a, on_e))
+        entering = found.signal(index)
+        yield from _before(layer, ranges, entering.a, on_d, unit)
+        on_a = on_y @ _real(layer.w, unit)
+        on_e = on_d @ _real(layer.v, unit)
+    yield Share("input", INPUT, _most(on_e, found.input.e, unit))
+
+
+def _real(raw: Raw, unit: float) -> Reals:
+    return np.asarray(raw, dtype=np.float64) * unit
+
+
+def _most(on: Reals, box: Interval, unit: float) -> float:
+    """Return the largest value of on @ v over a box, but not below 0."""
+    ends = on * _real(box.lo, unit), on * _real(box.hi, unit)
+    return max(float(np.maximum(*ends).sum()), 0.0)
+
+
+def _behind(layer: Layer, ranges: LayerRanges, on_e: Reals, unit: float) -> Iterator[Share]:
+    """What the program adds behind the activation: table, rounding, saturation."""
+    if layer.lookup is not None:
+        yield Share(layer.name, TABLE, _most(on_e, ranges.r, unit))
+        return
+    step = int(float(layer.output.step) / unit)
+    rounding = Interval(np.maximum(ranges.r.lo, -step), np.minimum(ranges.r.hi, step))
+    rounded = _most(on_e, rounding, unit)
+    yield Share(layer.name, ROUNDING, rounded)
+    yield Share(layer.name, SATURATION, _most(on_e, ranges.r, unit) - rounded)
+
+
+def _before(
+    layer: Layer, ranges: LayerRanges, a: Interval, on_d: Reals, unit: float
+) -> Iterator[Share]:
+    """What the program adds before the activation: its weights, and rounding for a table."""
+    moved = _real(layer.v - layer.w, unit)
+    pruned = _pruned(layer)
+    offset = float(on_d @ _real(layer.v_bias - layer.c, unit))
+    changed = np.where(pruned, 0.0, moved)
+    box = np.stack([_real(a.lo, unit), _real(a.hi, unit)])
+    yield Share(layer.name, WEIGHTS, max(_largest(on_d @ changed, box) + offset, 0.0))
+    yield Share(layer.name, PRUNING, max(_largest(on_d @ (moved - changed), box), 0.0))
+    if layer.lookup is not None:
+        yield Share(layer.name, ROUNDING, _most(on_d, ranges.before, unit))
+
+
+def _pruned(layer: Layer) -> NDArray[np.bool_]:
+    """Return the weights that are gone though no rounding explains it: beyond a stored one."""
+    kept = abs(layer.v)[layer.v != 0]
+    least = int(kept.min()) if kept.size else 0
+    return np.asarray((layer.v == 0) & (abs(layer.w) > least), dtype=bool)
+
+
+def _largest(on: Reals, box: Reals) -> float:
+    return float(np.maximum(on * box[0], on * box[1]).sum())
+
+
+def _through(
+    pair: Pair, layer: Layer, ranges: LayerRanges, on: tuple[Reals, Reals]
+) -> tuple[Reals, Reals]:
+    """Return the multipliers of y and d that those of a and e become."""
+    planes = linear.relax(pair.grid, layer, ranges)
+    unit = 2.0**-pair.grid
+    on_y = on_d = np.zeros(layer.width)
+    for value, low, high in zip(
+        on, (planes.a_low, planes.e_low), (planes.a_high, planes.e_high), strict=True
+    ):
+        for part, plane in ((np.maximum(value, 0.0), high), (np.minimum(value, 0.0), low)):
+            on_y = on_y + part * _real(plane.y, unit)
+            on_d = on_d + part * _real(plane.d, unit)
+    return on_y, on_d
