@@ -66,7 +66,7 @@ def explain(network: Network, program: FixedNetwork, claim: RegionClaim) -> Expl
     e = found.layers[-1].out.e
     low, high = int(e.lo[output]), int(e.hi[output])
     amounts = list(_amounts(pair, found, output, 1 if high >= -low else -1))
-    total = max(high, -low) * 2.0**-pair.grid
+    total = float(claim.per_output[output])
     known = sum(amount.share for amount in amounts)
     amounts.append(Share("", RELAXATION, max(total - known, 0.0)))
     whole = max(total, known) or 1.0
