@@ -148,14 +148,28 @@ def _largest(on: Reals, box: Reals) -> float:
 def _through(
     pair: Pair, layer: Layer, ranges: LayerRanges, on: tuple[Reals, Reals]
 ) -> tuple[Reals, Reals]:
-    """Return the multipliers of y and d that those of a and e become."""
+    """Return the multipliers of y and d that those of a and e become.
+
+    A plane over e has an offset because d is only known to lie in a range: what that adds is due
+    to d, so the slope is raised by it, up to the steepest that the activation has.
+    """
     planes = linear.relax(pair.grid, layer, ranges)
     unit = 2.0**-pair.grid
-    on_y = on_d = np.zeros(layer.width)
-    for value, low, high in zip(
-        on, (planes.a_low, planes.e_low), (planes.a_high, planes.e_high), strict=True
+    steepest = 1.0 if layer.curve is None else layer.curve.steepest * unit
+    reach = np.maximum(_real(ranges.d.magnitude, unit), unit)
+    on_a, on_e = on
+    on_y, on_d = np.zeros(layer.width), np.zeros(layer.width)
+    for part, plane in (
+        (np.maximum(on_a, 0.0), planes.a_high),
+        (np.minimum(on_a, 0.0), planes.a_low),
     ):
-        for part, plane in ((np.maximum(value, 0.0), high), (np.minimum(value, 0.0), low)):
-            on_y = on_y + part * _real(plane.y, unit)
-            on_d = on_d + part * _real(plane.d, unit)
+        on_y = on_y + part * _real(plane.y, unit)
+    for part, plane, error, side in (
+        (np.maximum(on_e, 0.0), planes.e_high, ranges.r.hi, 1),
+        (np.minimum(on_e, 0.0), planes.e_low, ranges.r.lo, -1),
+    ):
+        slope = _real(plane.d, unit)
+        raised = slope + np.maximum(side * _real(plane.offset - error, unit), 0.0) / reach
+        on_y = on_y + part * _real(plane.y, unit)
+        on_d = on_d + part * np.maximum(slope, np.minimum(raised, steepest))
     return on_y, on_d
