@@ -7,7 +7,7 @@ import onnxruntime
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qdeploy import importer, ops
-from support.onnx_graphs import dense_graphs
+from support.onnx_graphs import dense_graphs, smooth
 from support.onnx_models import exact_outputs
 
 _INPUTS = st.lists(
@@ -34,10 +34,11 @@ def test_reading_a_graph_changes_no_value(graph, numbers, tmp_path):
 
 @settings(_SETTINGS, max_examples=100)
 @given(graph=dense_graphs())
-def test_networks_are_chains_of_dense_and_relu_with_plain_names(graph, tmp_path):
+def test_networks_are_chains_of_layers_with_plain_names(graph, tmp_path):
     network = importer.run(graph.save(tmp_path))
-    assert {n.op for n in network.nodes} <= {"dense", "relu"}
-    counted = {op: [n.name for n in network.nodes if n.op == op] for op in ("dense", "relu")}
+    found = {n.op for n in network.nodes}
+    assert found <= {"dense", "relu", "clip", "leaky_relu"}
+    counted = {op: [n.name for n in network.nodes if n.op == op] for op in found}
     for op, names in counted.items():
         assert names == [f"{op}_{i + 1}" for i in range(len(names))]
     ids = ["input", *(n.output for n in network.nodes)]
@@ -58,7 +59,7 @@ def test_reading_twice_gives_equal_networks(graph, tmp_path):
 
 
 @settings(_SETTINGS, max_examples=100)
-@given(graph=dense_graphs(types=("f4",)), numbers=_INPUTS)
+@given(graph=dense_graphs(types=("f4",), more=(smooth, smooth)), numbers=_INPUTS)
 def test_onnxruntime_computes_the_same_up_to_its_rounding(graph, numbers, tmp_path):
     path = graph.save(tmp_path)
     network = importer.run(path)

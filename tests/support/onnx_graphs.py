@@ -1,5 +1,6 @@
 """Random dense graphs for laws about the importer: every accepted operator, opset and shape."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,6 +92,38 @@ def _relu(g: Growing) -> None:
     g.apply("Relu", g.name, g.shape)
 
 
+def _clip(g: Growing) -> None:
+    limits = {"min": g.draw(st.sampled_from([None, -1.0, -0.1, 0.0])), "max": None}
+    limits["max"] = g.draw(st.sampled_from([0.1, 1.0, 6.0, None]))
+    if g.opset < 11:
+        g.apply("Clip", g.name, g.shape, **{k: v for k, v in limits.items() if v is not None})
+        return
+    low, high = ("-" if v is None else g.stored(np.array(v, "f4")) for v in limits.values())
+    operands = [g.name, low, high] if high != "-" else [g.name, low]
+    g.apply("Clip", " ".join(operands[:1] if low == high == "-" else operands), g.shape)
+
+
+def _leaky(g: Growing) -> None:
+    slope = g.draw(st.sampled_from([None, 0.0, 0.25, 0.1, 1.5, -0.5]))
+    g.apply("LeakyRelu", g.name, g.shape, **({} if slope is None else {"alpha": slope}))
+
+
+def _prelu(g: Growing) -> None:
+    wanted = g.draw(st.sampled_from([g.shape, g.shape[-1:], (1,)]))
+    g.apply("PRelu", f"{g.name} {g.constant(wanted)}", g.shape)
+
+
+def _hard_sigmoid(g: Growing) -> None:
+    given = g.draw(st.sampled_from([{}, {"alpha": 0.25}, {"alpha": 1.0, "beta": 0.0}]))
+    g.apply("HardSigmoid", g.name, g.shape, **given)
+
+
+def smooth(g: Growing) -> None:
+    op = g.draw(st.sampled_from(["Tanh", "Sigmoid", "Softsign", "Elu"]))
+    alpha = {"alpha": g.draw(st.sampled_from([0.0, 0.5, 2.0]))} if op == "Elu" else {}
+    g.apply(op, g.name, g.shape, **alpha)
+
+
 def _passing(g: Growing) -> None:
     op = g.draw(st.sampled_from(["Identity", "Dropout", "Cast"]))
     g.apply(op, g.name, g.shape, **({"to": TensorProto.FLOAT} if op == "Cast" else {}))
@@ -139,6 +172,10 @@ _STEPS = (
     _gemm,
     _elementwise,
     _relu,
+    _clip,
+    _leaky,
+    _prelu,
+    _hard_sigmoid,
     _passing,
     _flatten,
     _reshape,
@@ -149,15 +186,22 @@ _STEPS = (
 
 
 @st.composite
-def dense_graphs(draw: st.DrawFn, types: tuple[str, ...] = ("f4", "f8")) -> Graph:
-    """Draw a graph of up to nine steps that surely ends in a layer; `types` are of constants."""
+def dense_graphs(
+    draw: st.DrawFn,
+    types: tuple[str, ...] = ("f4", "f8"),
+    more: tuple[Callable[[Growing], None], ...] = (),
+) -> Graph:
+    """Draw a graph of up to nine steps that surely ends in a layer.
+
+    `types` are those of constants; `more` are steps beyond those with exact rational values.
+    """
     size = draw(st.integers(1, 4))
     declared = draw(
         st.sampled_from([(size,), (1, size), ("N", size), (1, 1, 1, size), (size, 1), (None, size)])
     )
     shape = tuple(d if isinstance(d, int) else 1 for d in declared)
     g = Growing(draw, draw(st.sampled_from(OPSETS)), "x", shape, [], {}, types)
-    for step in draw(st.lists(st.sampled_from(_STEPS), min_size=1, max_size=9)):
+    for step in draw(st.lists(st.sampled_from((*_STEPS, *more)), min_size=1, max_size=9)):
         step(g)
     g.apply("Relu", g.name, g.shape)
     return Graph(g.nodes, declared, (g.name,), g.parameters, g.opset)

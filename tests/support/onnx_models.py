@@ -119,7 +119,30 @@ def _unsqueeze(v, a, opset):
     return np.expand_dims(v[0], tuple(int(i) for i in axes))
 
 
+def _clip(v, a, opset):
+    low, high = [a.get("min"), a.get("max")] if opset < 11 else [*v[1:], None, None][:2]
+    result = v[0]
+    if low is not None:
+        result = np.maximum(result, fractions(low))
+    return result if high is None else np.minimum(result, fractions(high))
+
+
+def _leaky(v, slope):
+    return np.where(v >= 0, v, v * slope)
+
+
+def _hard_sigmoid(v, a, opset):
+    moved = v[0] * Fraction(a.get("alpha", float(np.float32(0.2)))) + Fraction(a.get("beta", 0.5))
+    return np.clip(moved, Fraction(0), Fraction(1))
+
+
 _OPERATORS = {
+    "Clip": _clip,
+    "LeakyRelu": lambda v, a, opset: _leaky(
+        v[0], Fraction(a.get("alpha", float(np.float32(0.01))))
+    ),
+    "PRelu": lambda v, a, opset: _leaky(v[0], v[1]),
+    "HardSigmoid": _hard_sigmoid,
     "Gemm": _gemm,
     "MatMul": lambda v, a, opset: v[0] @ v[1],
     "Add": lambda v, a, opset: v[0] + v[1],

@@ -15,6 +15,7 @@ PARAMETERS = {
     "WT": W.T.copy(),
     "b": np.array([1, 2], "f4"),
     "zero": np.array([1, 0, 2], "f4"),
+    "one": np.array(1, "f4"),
     "many": np.ones((4, 3), "f4"),
     "shape5": np.array([5, 1]),
     "axes9": np.array([9]),
@@ -38,9 +39,9 @@ def refused(graph, tmp_path):
 
 OPERATORS = {
     "unknown": (
-        [node("LeakyRelu", "x", "y", "act_3", alpha=0.1)],
-        "operator 'LeakyRelu' is not supported",
-        "model.onnx: node 'act_3' (LeakyRelu)",
+        [node("Gelu", "x", "y", "act_3")],
+        "operator 'Gelu' is not supported",
+        "model.onnx: node 'act_3' (Gelu)",
         "Relu",
     ),
     "other domain": (
@@ -49,16 +50,16 @@ OPERATORS = {
         "model.onnx: node 'f' (FusedMatMul)",
         "export with one of",
     ),
-    "sigmoid inside": (
-        [node("Sigmoid", "x", "s", "sig"), node("MatMul", "s WT", "y", "out")],
-        "operator 'Sigmoid' is supported only at the end of a network, "
+    "softmax inside": (
+        [node("Softmax", "x", "s", "soft"), node("MatMul", "s WT", "y", "out")],
+        "operator 'Softmax' is supported only at the end of a network, "
         "and operator 'MatMul' uses what it computes",
         "model.onnx: node 'out' (MatMul)",
-        "end the network before node 'sig'",
+        "end the network before node 'soft'",
     ),
-    "scaled sigmoid": (
-        [node("Sigmoid", "x", "s", "sig"), node("Mul", "s zero", "y", "out")],
-        "operator 'Sigmoid' is supported only at the end of a network, "
+    "scaled softmax": (
+        [node("Softmax", "x", "s", "soft"), node("Mul", "s zero", "y", "out")],
+        "operator 'Softmax' is supported only at the end of a network, "
         "and operator 'Mul' uses what it computes",
         "model.onnx: node 'out' (Mul)",
         "end the network",
@@ -116,6 +117,54 @@ OPERATORS = {
         "'stack' of shape [2, 3, 2] is a stack of matrices",
         "node 'mm' (MatMul)",
         "one matrix",
+    ),
+    "limits that leave a constant": (
+        [node("Clip", "x one one", "y", "flat")],
+        "operator 'Clip' clips from 1.0 to 1.0, which leaves a constant",
+        "node 'flat' (Clip)",
+        "correct the limits",
+    ),
+    "a limit from the input": (
+        [node("Clip", "x - x", "y", "gate")],
+        "the maximum of operator 'Clip' depends on the network's input",
+        "node 'gate' (Clip)",
+        "initializer",
+    ),
+    "a limit for each element": (
+        [node("Clip", "x zero", "y", "each")],
+        "the minimum 'zero' of operator 'Clip' is no single number",
+        "node 'each' (Clip)",
+        "scalar",
+    ),
+    "limits in the form of another opset": (
+        [node("Clip", "x", "y", "old", min=0.0)],
+        "attribute 'min' of operator 'Clip' is not possible since opset 11",
+        "node 'old' (Clip)",
+        "exporter",
+    ),
+    "a slope that enlarges": (
+        [node("PRelu", "x many", "y", "p")],
+        "the slope 'many' of shape [4, 3] enlarges a tensor of shape [1, 3]",
+        "node 'p' (PRelu)",
+        "batch size 1",
+    ),
+    "a curve that falls": (
+        [node("Elu", "x", "y", "e", alpha=-0.5)],
+        "attribute 'alpha' of operator 'Elu' is -0.5, which makes the curve fall",
+        "node 'e' (Elu)",
+        "alpha >= 0",
+    ),
+    "an activation of a constant": (
+        [node("Tanh", "zero", "t", "t"), node("Add", "x t", "y")],
+        "operator 'Tanh' works on a constant",
+        "node 't' (Tanh)",
+        "simplify",
+    ),
+    "joined layers": (
+        [node("Tanh", "x", "t"), node("Concat", "x t", "y", "both", axis=1)],
+        "operator 'Concat' joins several tensors that depend on the network's input",
+        "node 'both' (Concat)",
+        "reads the one before",
     ),
     "unknown attribute": (
         [node("Gemm", "x W", "y", "g", transB=1, activation="relu")],
@@ -379,5 +428,5 @@ def test_every_operator_that_is_read_exists_in_onnx():
     for name, translation in translations().items():
         domain, _, bare = name.rpartition("::")
         schema = onnx.defs.get_schema(bare, domain)
-        known = set(schema.attributes) | {"axes", "ratio"}
+        known = set(schema.attributes) | {"axes", "max", "min", "ratio"}  # of older opsets
         assert translation.attributes <= known, name

@@ -14,7 +14,7 @@ from qdeploy.importer.tracing import MAX_NUMBER_BITS, Traced, longest_number
 from qdeploy.importer.values import DenseDraft, Draft, Signal, Step, settle
 from qdeploy.ir import FractionArray, ModelSource, Network, Node, Tensor, exact
 
-_LAYERS = frozenset({"Gemm", "MatMul", "Relu"})
+_LAYERS = frozenset({"Gemm", "MatMul"})
 
 
 def network(model: ModelFile, traced: Traced) -> Network:
@@ -31,12 +31,13 @@ def network(model: ModelFile, traced: Traced) -> Network:
     notes: list[str] = []
     count: Counter[str] = Counter()
     for draft in drafts:
-        op = "dense" if isinstance(draft, DenseDraft) else "relu"
+        op = "dense" if isinstance(draft, DenseDraft) else draft.op
         count[op] += 1
         node = _node(model, draft, f"{op}_{count[op]}", tensors[-1].id)
         nodes.append(node)
         tensors.append(Tensor(node.output, (draft.n_out,), draft.tensor))
-        notes.extend(_folding_note(node.name, draft.steps))
+        if isinstance(draft, DenseDraft):
+            notes.extend(_folding_note(node.name, draft.steps))
     if traced.cut:
         notes.append(_cut_note(traced.cut, traced.output))
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", model.path.stem)[:100]
@@ -76,7 +77,7 @@ def _check_parameters(model: ModelFile, drafts: list[Draft]) -> None:
 def _node(model: ModelFile, draft: Draft, name: str, below: str) -> Node:
     source = ", ".join(str(step) for step in draft.steps)
     if not isinstance(draft, DenseDraft):
-        return Node(name, "relu", (below,), name, {}, source)
+        return Node(name, draft.op, (below,), name, draft.parameters, source)
     weight, bias = _multiplied_out(draft)
     if max(longest_number(weight), longest_number(bias)) > MAX_NUMBER_BITS:
         raise _too_long(model, source)

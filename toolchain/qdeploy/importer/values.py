@@ -4,13 +4,13 @@ Three kinds of value, each immutable:
 
 * `Constant` does not depend on the input;
 * `Signal` does, and is an affine map away from the layers found so far;
-* `Tail` is what a cut Softmax, ArgMax or Sigmoid made of a signal.
+* `Tail` is what a cut Softmax or ArgMax made of a signal.
 
 Layers hang below each other (`below`), so a value carries the whole path that leads to it. Their
 matrices are only referred to here; `emit` multiplies them out once, for the path that is kept.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import prod
@@ -107,16 +107,18 @@ class DenseDraft:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ReluDraft:
-    """y = max(x, 0)."""
+class ActivationDraft:
+    """One of `qdeploy.ops` on every element for itself."""
 
+    op: str
+    parameters: Mapping[str, FractionArray]
     n_out: int
     below: "Draft | None"
     tensor: str
     steps: tuple[Step, ...]
 
 
-Draft: TypeAlias = DenseDraft | ReluDraft
+Draft: TypeAlias = DenseDraft | ActivationDraft
 
 
 @dataclass(frozen=True, slots=True, eq=False)

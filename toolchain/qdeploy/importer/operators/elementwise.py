@@ -1,4 +1,4 @@
-"""Relu, and Add, Sub, Mul, Div or a Scaler with constants: element by element, exactly."""
+"""Add, Sub, Mul, Div or a Scaler with constants: element by element, exactly."""
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
@@ -14,11 +14,9 @@ from qdeploy.importer.values import (
     Affine,
     Constant,
     Kind,
-    ReluDraft,
     Signal,
     Value,
     constant_of,
-    settle,
     with_affine,
 )
 from qdeploy.ir import FractionArray, exact
@@ -117,15 +115,6 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def _relu(op: Operation) -> Value:
-    value = op.operand(0)
-    if isinstance(value, Constant):
-        values = exact(op.real(value, "the input").array)
-        return constant_of(np.asarray(values * (values > 0), dtype=object), op.output)
-    layer = ReluDraft(value.size, settle(value), op.output, (op.step,))
-    return Signal(value.shape, op.output, layer)
-
-
 def _scaler(op: Operation) -> Value:
     """Translate (x - offset) * scale along the last axis, one number or one each."""
     value = op.operand(0)
@@ -151,7 +140,6 @@ def _floats(op: Operation, name: str) -> Any:  # noqa: ANN401  numpy's own array
 FAMILY = Family(
     {
         **{name: Translation(_arithmetic, (2, 2)) for name in ("Add", "Sub", "Mul", "Div")},
-        "Relu": Translation(_relu, (1, 1)),
         "ai.onnx.ml::Scaler": Translation(_scaler, (1, 1), frozenset({"offset", "scale"})),
     }
 )

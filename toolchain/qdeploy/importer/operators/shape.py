@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from qdeploy.importer.operation import Family, Operation, Translation
+from qdeploy.importer.operators.tails import joined
 from qdeploy.importer.shapes import checked_shape
 from qdeploy.importer.values import Constant, Kind, Signal, Value
 
@@ -143,7 +144,9 @@ def _gather(op: Operation) -> Value:
 
 
 def _concat(op: Operation) -> Value:
-    """Translate joining lists of extents, as exporters do to build a shape."""
+    """Translate joining lists of extents, as exporters do to build a shape; or p and 1 - p."""
+    if any(isinstance(value, Signal) for value in op.operands):
+        return joined(op)
     parts = [op.integers(i, "a part") for i in range(len(op.operands))]
     return _indices(op, np.array([v for part in parts for v in part], dtype=np.int64))
 

@@ -1,4 +1,4 @@
-"""Softmax, LogSoftmax, Sigmoid and ArgMax at the end: cut, so that the values before them come out.
+"""Softmax, LogSoftmax and ArgMax at the end: cut, so that the values before them come out.
 
 What exporters put after them to make labels and probabilities is cut along, see `follow`.
 """
@@ -38,6 +38,24 @@ def _cut(op: Operation) -> Value:
     return Tail(value, (op.step,))
 
 
+def joined(op: Operation) -> Tail:
+    """Return the tail that joins one tensor with affine maps of it, as p with 1 - p."""
+    parts = [op.operand(i) for i in range(len(op.operands))]
+    signals = [v for v in parts if isinstance(v, Signal)]
+    plain = [v for v in signals if v.pending.is_identity]
+    if (
+        len(signals) < len(parts)
+        or not plain
+        or any(v.layer is not plain[0].layer for v in signals)
+    ):
+        raise op.refusal(
+            f"operator {op.op_type!r} joins several tensors that depend on the network's input",
+            "export a network in which every layer reads the one before it",
+        )
+    trail = dict.fromkeys(step for signal in signals for step in signal.trail)
+    return Tail(plain[0], (*trail, op.step))
+
+
 def follow(op: Operation, operator: str) -> Tail:
     """Return the tail that `op`, which reads a tail, makes longer."""
     tails = [v for v in op.operands if isinstance(v, Tail)]
@@ -46,7 +64,7 @@ def follow(op: Operation, operator: str) -> Tail:
         raise op.refusal(
             f"operator {head.steps[0].op_type!r} is supported only at the end of a network, "
             f"and operator {op.op_type!r} uses what it computes",
-            f"end the network before node {head.steps[0].name!r}, or use Relu inside it",
+            f"end the network before node {head.steps[0].name!r}, or use Sigmoid or Relu inside it",
         )
     mixed = any(isinstance(v, Signal) for v in op.operands)
     if mixed or not all(t.before.same_values(head.before) for t in tails):
@@ -62,7 +80,6 @@ FAMILY = Family(
     {
         "ArgMax": Translation(_cut, (1, 1), frozenset({"axis", "keepdims", "select_last_index"})),
         "LogSoftmax": Translation(_cut, (1, 1), frozenset({"axis"})),
-        "Sigmoid": Translation(_cut, (1, 1)),
         "Softmax": Translation(_cut, (1, 1), frozenset({"axis"})),
     }
 )

@@ -1,0 +1,196 @@
+"""Activations: Relu, Clip, LeakyRelu, PRelu, Elu, HardSigmoid, Tanh, Sigmoid and Softsign.
+
+HardTanh and ReLU6 are Clip in ONNX. HardSigmoid is an affine map, folded like any other, and a
+Clip. What is no layer of its own (a Clip without limits) leaves no trace.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
+from math import prod
+
+import numpy as np
+
+from qdeploy.importer.operation import Family, Operation, Translation
+from qdeploy.importer.shapes import broadcast_shape
+from qdeploy.importer.values import (
+    ActivationDraft,
+    Affine,
+    Constant,
+    Signal,
+    Step,
+    Value,
+    constant_of,
+    settle,
+    with_affine,
+)
+from qdeploy.ir import FractionArray, exact
+
+_LIMITS_ARE_INPUTS = 11
+"""Since this opset Clip takes its limits as inputs."""
+
+_UNLIMITED = Fraction(float(np.finfo(np.float32).max))
+"""What older opsets write for a limit that is not there."""
+
+
+def _activation(op: Operation, name: str, parameters: Mapping[str, FractionArray]) -> Signal:
+    signal = _signal(op)
+    layer = ActivationDraft(name, parameters, signal.size, settle(signal), op.output, (op.step,))
+    return Signal(signal.shape, op.output, layer)
+
+
+def _signal(op: Operation) -> Signal:
+    value = op.operand(0)
+    if isinstance(value, Constant):
+        raise op.refusal(
+            f"operator {op.op_type!r} works on a constant", "simplify the model before the export"
+        )
+    return value
+
+
+def _relu(op: Operation) -> Value:
+    value = op.operand(0)
+    if isinstance(value, Constant):
+        values = exact(op.real(value, "the input").array)
+        return constant_of(np.asarray(values * (values > 0), dtype=object), op.output)
+    return _activation(op, "relu", {})
+
+
+def _tanh(op: Operation) -> Value:
+    return _activation(op, "tanh", {})
+
+
+def _sigmoid(op: Operation) -> Value:
+    return _activation(op, "sigmoid", {})
+
+
+def _softsign(op: Operation) -> Value:
+    return _activation(op, "softsign", {})
+
+
+def _elu(op: Operation) -> Value:
+    alpha = op.fraction("alpha", 1.0)
+    if alpha < 0:
+        raise op.refusal(
+            f"attribute 'alpha' of operator 'Elu' is {float(alpha)}, which makes the curve fall",
+            "train with alpha >= 0",
+        )
+    return _activation(op, "elu", {"alpha": exact([alpha])}) if alpha else _relu(op)
+
+
+def _leaky_relu(op: Operation) -> Value:
+    return _leaky(op, exact([op.fraction("alpha", float(np.float32(0.01)))]))
+
+
+def _prelu(op: Operation) -> Value:
+    signal, slope = _signal(op), op.reals(1, "the slope")
+    if broadcast_shape(op, signal.shape, slope.shape) != signal.shape:
+        raise op.refusal(
+            f"the slope {slope.name!r} of shape {list(slope.shape)} enlarges "
+            f"a tensor of shape {list(signal.shape)}",
+            "export with batch size 1 and a slope that broadcasts to the tensor",
+        )
+    slopes = exact(np.broadcast_to(slope.array, signal.shape).ravel())
+    return _leaky(op, exact(slopes[:1]) if all(v == slopes[0] for v in slopes) else slopes)
+
+
+def _leaky(op: Operation, slope: FractionArray) -> Value:
+    return _activation(op, "leaky_relu", {"slope": slope}) if np.any(slope != 0) else _relu(op)
+
+
+def _clip(op: Operation) -> Value:
+    signal, limits = _signal(op), {}
+    for index, (name, attribute) in enumerate((("lo", "min"), ("hi", "max")), 1):
+        limit = _limit(op, index, attribute)
+        if limit is not None:
+            limits[name] = limit
+    return _clipped(op, signal, limits)
+
+
+def _limit(op: Operation, index: int, name: str) -> Fraction | None:
+    if op.opset >= _LIMITS_ARE_INPUTS:
+        if name in op.attributes:
+            raise op.bad_attribute(name, f"possible since opset {_LIMITS_ARE_INPUTS}")
+        if not op.has(index):
+            return None
+        stored = op.reals(index, f"the {name}imum")
+        if prod(stored.shape) != 1:
+            raise op.refusal(
+                f"the {name}imum {stored.name!r} of operator 'Clip' is no single number",
+                "export it as a scalar",
+            )
+        return Fraction(exact(stored.array).ravel()[0])
+    limit = op.fraction(name, float(_UNLIMITED)) if name in op.attributes else _UNLIMITED
+    return None if abs(limit) >= _UNLIMITED else limit
+
+
+def _clipped(op: Operation, signal: Signal, limits: Mapping[str, Fraction]) -> Value:
+    if not limits:
+        return replace(signal, tensor=op.output)
+    if "lo" in limits and "hi" in limits and limits["lo"] >= limits["hi"]:
+        raise op.refusal(
+            f"operator {op.op_type!r} clips from {float(limits['lo'])} to {float(limits['hi'])}, "
+            "which leaves a constant",
+            "correct the limits and export anew",
+        )
+    below = signal.layer
+    if isinstance(below, ActivationDraft) and signal.pending.is_identity:
+        both = _intersection(below, limits)
+        if both:
+            return _clip_layer(op, signal, both, below)
+    return _clip_layer(op, signal, limits, None)
+
+
+def _intersection(below: ActivationDraft, limits: Mapping[str, Fraction]) -> dict[str, Fraction]:
+    """Return the limits that this clip and the relu or clip `below` it come to; none: no such."""
+    if below.op not in ("relu", "clip"):
+        return {}
+    first = {name: array[0] for name, array in below.parameters.items()}
+    if below.op == "relu":
+        first = {"lo": Fraction(0)}
+    both = {**first, **limits}
+    if "lo" in first and "lo" in limits:
+        both["lo"] = max(first["lo"], limits["lo"])
+    if "hi" in first and "hi" in limits:
+        both["hi"] = min(first["hi"], limits["hi"])
+    return both if "lo" not in both or "hi" not in both or both["lo"] < both["hi"] else {}
+
+
+def _clip_layer(
+    op: Operation,
+    signal: Signal,
+    limits: Mapping[str, Fraction],
+    joined: ActivationDraft | None,
+) -> Signal:
+    """Return the clip as a layer, in the place of `joined` where it comes to one with that."""
+    below = settle(signal) if joined is None else joined.below
+    steps: tuple[Step, ...] = (op.step,) if joined is None else (*joined.steps, op.step)
+    relu = dict(limits) == {"lo": Fraction(0)}
+    parameters = {} if relu else {name: exact([limit]) for name, limit in limits.items()}
+    layer = ActivationDraft(
+        "relu" if relu else "clip", parameters, signal.size, below, op.output, steps
+    )
+    return Signal(signal.shape, op.output, layer)
+
+
+def _hard_sigmoid(op: Operation) -> Value:
+    signal = _signal(op)
+    scale = exact([op.fraction("alpha", float(np.float32(0.2)))] * signal.size)
+    shift = exact([op.fraction("beta", 0.5)] * signal.size)
+    moved = with_affine(signal, Affine().then(Affine(scale, shift)), op.step)
+    return _clipped(op, moved, {"lo": Fraction(0), "hi": Fraction(1)})
+
+
+FAMILY = Family(
+    {
+        "Clip": Translation(_clip, (1, 3), frozenset({"min", "max"})),
+        "Elu": Translation(_elu, (1, 1), frozenset({"alpha"})),
+        "HardSigmoid": Translation(_hard_sigmoid, (1, 1), frozenset({"alpha", "beta"})),
+        "LeakyRelu": Translation(_leaky_relu, (1, 1), frozenset({"alpha"})),
+        "PRelu": Translation(_prelu, (2, 2)),
+        "Relu": Translation(_relu, (1, 1)),
+        "Sigmoid": Translation(_sigmoid, (1, 1)),
+        "Softsign": Translation(_softsign, (1, 1)),
+        "Tanh": Translation(_tanh, (1, 1)),
+    }
+)
