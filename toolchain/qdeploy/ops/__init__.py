@@ -13,8 +13,10 @@ from qdeploy.ops._execution import (
 from qdeploy.ops._kernel import Kernel
 from qdeploy.ops._protocol import Activation, Enclosed, Op
 from qdeploy.ops._sums import accumulator_bound, integer_sums, largest_sum
+from qdeploy.ops._table import TABLE_BITS, tabulated
 
 __all__ = [
+    "TABLE_BITS",
     "Activation",
     "Curve",
     "Enclosed",
@@ -32,4 +34,5 @@ __all__ = [
     "integer_sums",
     "known_ops",
     "largest_sum",
+    "tabulated",
 ]

@@ -121,12 +121,12 @@ def _check(node: FixedNode, program: FixedNetwork) -> None:
 
 
 def _largest_term(values: NDArray[np.int64], shift: int) -> int:
-    """Return a bound on |y[k] * 2**s|, |(y[k + 1] - y[k]) * m| and their sum, for every code.
+    """Return a bound on all that is formed: y[k] * 2**s, y[k + 1] - y[k], its product with m.
 
-    The sum lies between y[k] * 2**s and y[k + 1] * 2**s.
+    The sum of the first and the last lies between y[k] * 2**s and y[k + 1] * 2**s.
     """
-    steps = np.abs(np.diff(values)).max(initial=0)
-    return max(int(np.abs(values).max()) << shift, int(steps) * ((1 << shift) - 1))
+    steps = int(np.abs(np.diff(values)).max(initial=0))
+    return max(int(np.abs(values).max()) << shift, steps * max((1 << shift) - 1, 1))
 
 
 def tabulated(curve: Smooth, source: QFormat, values: QFormat, shift: int) -> NDArray[np.int64]:

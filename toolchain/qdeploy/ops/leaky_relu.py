@@ -14,7 +14,6 @@ from qdeploy.ops._kernel import Kernel, altered, container
 from qdeploy.ops._protocol import Enclosed
 
 _SLOPE_BITS = 16
-_LARGEST_SHIFT = 62
 
 
 class LeakyRelu:
@@ -87,7 +86,7 @@ def _check(node: FixedNode, program: FixedNetwork) -> None:
         raise altered(node.name, "input and output of a leaky ReLU differ in format or size")
     if slope.raw.shape not in ((1,), (source.tensor.size,)):
         raise altered(node.name, "as many slopes as elements, or one, are needed")
-    if slope.format.bits > _SLOPE_BITS or not 0 <= slope.format.fb <= _LARGEST_SHIFT:
+    if slope.format.bits > _SLOPE_BITS or slope.format.fb < 0:
         raise altered(node.name, f"slopes {slope.format} are beyond {_SLOPE_BITS} bits")
 
 

@@ -21,7 +21,8 @@ from qdeploy.ir import (
     Tensor,
 )
 from qdeploy.ops import accumulator_bound, largest_sum
-from qdeploy.quantize.formats import smallest_format, word_length
+from qdeploy.quantize.activations import Step, clamp_codes, slope_codes
+from qdeploy.quantize.formats import code, smallest_format, word_length
 from qdeploy.quantize.parameters import (
     beyond_formats,
     bias_codes,
@@ -31,6 +32,8 @@ from qdeploy.quantize.parameters import (
     weight_formats,
 )
 from qdeploy.quantize.spans import Span, rounded_span, sum_span
+from qdeploy.quantize.tables import table_input_format
+from qdeploy.quantize.uses import Use
 
 _WIDEST = 64
 """Bits of the wider of the two accumulators."""
@@ -38,12 +41,12 @@ _WIDEST = 64
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A dense node of the network, and whether the ReLU behind it is folded into its clamp."""
+    """A dense node of the network, and what becomes of its sums."""
 
     network: Network
     node: Node
     output: Tensor
-    relu: bool
+    use: Use
     known: tuple[Fraction, Fraction] | None
     """What was proven of its sums over the regions, beside their intervals."""
 
@@ -111,7 +114,7 @@ def _build(
     bound = accumulator_bound(sums.largest, shift, request.rounding)
     if bound >> (_WIDEST - 1):
         return _too_wide(bound)
-    clamp = (0 if layer.relu else fmt.raw_min, fmt.raw_max)
+    clamp = clamp_codes(_clamping(layer), layer.use.clamp, fmt, request.rounding)
     node = FixedNode(
         layer.node.name,
         "dense",
@@ -156,36 +159,42 @@ def _stored(bias: NDArray[np.int64], fb: int, bound: int) -> FixedArray:
 
 
 def _output_format(layer: Layer, request: QuantizeRequest, sums: _Sums) -> QFormat:
-    if isinstance(request.activations, QFormat):
-        return request.activations
-    floor = 0 if layer.relu else None
-    lo, hi = _least(sums.lo, floor), _greatest(sums.hi, floor)
-    if request.activations is Activations.EXACT:
-        return _exact_format(layer, sums.fb, lo, hi)
+    curve, given = layer.use.smooth, request.activations
+    if isinstance(given, QFormat):
+        return given
     step = Fraction(1, 1 << sums.fb) if sums.fb >= 0 else Fraction(1 << -sums.fb)
-    least, greatest = lo * step, hi * step
+    lo, hi = int(sums.lo.min()) * step, int(sums.hi.max()) * step
     if layer.known is not None:
-        least = max(least, layer.known[0]) if floor is None else least
-        greatest = max(min(greatest, layer.known[1]), least)
-    return smallest_format(least, greatest, request.bits, request.rounding, sums.fb)
+        lo = max(lo, layer.known[0])
+        hi = max(min(hi, layer.known[1]), lo)
+    lo, hi = layer.use.held(lo, hi)
+    if given is Activations.EXACT:
+        return _exact_format(layer, request, sums.fb, (lo, hi))
+    if curve is not None:
+        return table_input_format(curve, lo, hi, request.bits, request.rounding, sums.fb)
+    return smallest_format(lo, hi, request.bits, request.rounding, sums.fb)
 
 
-def _least(sums: Integers, floor: int | None) -> int:
-    least = int(sums.min())
-    return least if floor is None else max(least, floor)
+def _clamping(layer: Layer) -> Step:
+    """Return the folded activation, for messages; the layer itself where there is none."""
+    return Step(layer.network, layer.use.clamp or layer.node)
 
 
-def _greatest(sums: Integers, floor: int | None) -> int:
-    greatest = int(sums.max())
-    return greatest if floor is None else max(greatest, floor)
-
-
-def _exact_format(layer: Layer, fb: int, lo: int, hi: int) -> QFormat:
+def _exact_format(
+    layer: Layer, request: QuantizeRequest, fb: int, span: tuple[Fraction, Fraction]
+) -> QFormat:
     """Return the format in which a sum over the regions is a code as it stands.
+
+    What a leaky ReLU will multiply gets as many fraction bits more as its slopes have, so that no
+    product is rounded either.
 
     Raises:
         InputError: it is wider than a tensor may be.
     """
+    reader = layer.use.reader
+    if reader is not None and reader.op == "leaky_relu":
+        fb += slope_codes(Step(layer.network, reader), request).format.fb
+    lo, hi = (code(v, fb, request.rounding) for v in span)
     bits = max(word_length(lo, hi), 2)
     if bits > MAX_BITS:
         raise InputError(

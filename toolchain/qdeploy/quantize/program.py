@@ -1,24 +1,21 @@
 """The whole network in integers, layer after layer."""
 
-from dataclasses import dataclass
-from fractions import Fraction
-
 from qdeploy.diagnostics import InputError, UsageError, Where
 from qdeploy.fixedpoint import MAX_BITS, QFormat
 from qdeploy.ir import (
     Activations,
     FixedNetwork,
-    FixedNode,
     FixedTensor,
     Network,
-    Node,
     QuantizeRequest,
 )
+from qdeploy.quantize.activations import Step, quantize_activation
 from qdeploy.quantize.dense import Layer, quantize_dense
 from qdeploy.quantize.formats import smallest_format
 from qdeploy.quantize.parameters import beyond_formats
-from qdeploy.quantize.spans import Span, input_span, relu_span
+from qdeploy.quantize.spans import input_span
 from qdeploy.quantize.tighten import Ranges, tightened
+from qdeploy.quantize.uses import dense_uses
 
 
 def run(network: Network, request: QuantizeRequest) -> FixedNetwork:
@@ -39,14 +36,22 @@ def _assemble(network: Network, request: QuantizeRequest, known: Ranges) -> Fixe
     tensor = network.inputs[0]
     source = FixedTensor(tensor, _input_format(network, request), request.rounding)
     spans = {tensor.id: input_span(source, request.regions)}
-    folded = _folded_relus(network)
-    gone = {relu.name for relu in folded.values()}
+    uses = dense_uses(network)
+    gone = {use.clamp.name for use in uses.values() if use.clamp is not None}
+    prepared = {use.reader.name for use in uses.values() if use.reader is not None}
     nodes = []
     for node in network.nodes:
         if node.name in gone:
             continue
-        layer = _Step(network, node, folded.get(node.name), known.get(node.name))
-        fixed, span = _quantize(layer, request, spans)
+        read = spans[node.inputs[0]]
+        if node.op == "dense":
+            use = uses[node.name]
+            output = network.tensor(node.output if use.clamp is None else use.clamp.output)
+            layer = Layer(network, node, output, use, known.get(node.name))
+            fixed, span = quantize_dense(layer, request, read)
+        else:
+            step = Step(network, node, node.name in prepared)
+            fixed, span = quantize_activation(step, request, read)
         nodes.append(fixed)
         spans[fixed.output] = span
     return FixedNetwork(
@@ -56,48 +61,6 @@ def _assemble(network: Network, request: QuantizeRequest, known: Ranges) -> Fixe
         tuple(span.tensor for span in spans.values()),
         tuple(nodes),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """A node, the ReLU folded into it, and what is known of its sums."""
-
-    network: Network
-    node: Node
-    relu: Node | None
-    known: tuple[Fraction, Fraction] | None
-
-
-def _quantize(
-    step: _Step, request: QuantizeRequest, spans: dict[str, Span]
-) -> tuple[FixedNode, Span]:
-    network, node, relu = step.network, step.node, step.relu
-    source = spans[node.inputs[0]]
-    if node.op == "dense":
-        output = network.tensor(relu.output if relu else node.output)
-        layer = Layer(network, node, output, relu is not None, step.known)
-        return quantize_dense(layer, request, source)
-    if node.op == "relu":
-        fixed = FixedNode(node.name, "relu", node.inputs, node.output)
-        like = source.tensor
-        target = FixedTensor(network.tensor(node.output), like.format, like.rounding)
-        return fixed, relu_span(target, source)
-    raise ValueError(f"operator {node.op!r} has no integer form")
-
-
-def _folded_relus(network: Network) -> dict[str, Node]:
-    """Return {dense node: the ReLU that becomes part of its clamp}.
-
-    Only where nothing else reads the layer's value, for it is gone afterwards.
-    """
-    producers = {node.output: node for node in network.nodes if node.op == "dense"}
-    read = [tensor for node in network.nodes for tensor in node.inputs]
-    read += [tensor.id for tensor in network.outputs]
-    return {
-        producers[node.inputs[0]].name: node
-        for node in network.nodes
-        if node.op == "relu" and node.inputs[0] in producers and read.count(node.inputs[0]) == 1
-    }
 
 
 def _input_format(network: Network, request: QuantizeRequest) -> QFormat:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.fixedpoint import Integers, QFormat, Rounding, round_shift
-from qdeploy.ir import Box, FixedTensor
-from qdeploy.ops import integer_sums
+from qdeploy.ir import Box, FixedNetwork, FixedNode, FixedTensor
+from qdeploy.ops import execute, integer_sums
 from qdeploy.quantize.formats import code
 
 
@@ -72,12 +72,23 @@ def _finish(
     return np.clip(round_shift(sums, shift, mode), *clamp).astype(np.int64)
 
 
-def relu_span(tensor: FixedTensor, source: Span) -> Span:
-    """Return the codes that a ReLU on its own makes of its input's."""
-    return Span(
-        tensor,
-        np.maximum(source.lo, 0),
-        np.maximum(source.hi, 0),
-        max(source.least, 0),
-        max(source.most, 0),
+def node_span(node: FixedNode, source: Span, tensor: FixedTensor) -> Span:
+    """Return the codes that an activation on its own makes of its input's.
+
+    Every activation is monotone below code 0 and above it, so the ends of an interval and, where
+    it lies between them, 0 decide.
+    """
+    program = FixedNetwork(
+        node.name, (source.tensor.id,), (tensor.id,), (source.tensor, tensor), (node,)
     )
+    shape = (1, source.tensor.tensor.size)
+    lo, hi = _image(program, source.lo, source.hi)
+    least, most = _image(program, np.full(shape, source.least), np.full(shape, source.most))
+    return Span(tensor, lo, hi, int(least.min()), int(most.max()))
+
+
+def _image(
+    program: FixedNetwork, lo: NDArray[np.int64], hi: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    ends = [execute(program, codes) for codes in (lo, np.clip(0, lo, hi), hi)]
+    return np.minimum.reduce(ends), np.maximum.reduce(ends)

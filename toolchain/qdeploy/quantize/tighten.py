@@ -13,6 +13,7 @@ from qdeploy.ir import FixedNetwork, Network, QuantizeRequest
 from qdeploy.proof.pair import MismatchError, align, coarse_grid
 from qdeploy.proof.ranges import analyse, analysis_operations, boxes_on_grid
 from qdeploy.quantize.formats import code, word_length
+from qdeploy.quantize.uses import Use, dense_uses
 
 Ranges = Mapping[str, tuple[Fraction, Fraction]]
 """By node: enclosure of its sums over all regions, in real units, before rounding."""
@@ -26,6 +27,7 @@ _MOST_OPERATIONS = 250_000_000
 
 def tightened(network: Network, request: QuantizeRequest, assemble: Assemble) -> FixedNetwork:
     """Return `assemble`'s program with the smallest formats that provably do not saturate."""
+    uses = dense_uses(network)
     program = assemble({})
     proven = _sums(network, request, program)
     for _ in range(_ATTEMPTS):
@@ -33,7 +35,11 @@ def tightened(network: Network, request: QuantizeRequest, assemble: Assemble) ->
             break
         candidate = assemble(proven)
         found = _sums(network, request, candidate)
-        saturating = {name for name in found if not _fits(candidate, name, found[name])}
+        saturating = {
+            name
+            for name, use in uses.items()
+            if name in found and not _fits(candidate, name, use, found[name])
+        }
         if found and not saturating:
             return candidate
         proven = {
@@ -58,14 +64,16 @@ def _sums(network: Network, request: QuantizeRequest, program: FixedNetwork) -> 
     }
 
 
-def _fits(program: FixedNetwork, name: str, sums: tuple[Fraction, Fraction]) -> bool:
-    """Whether sums of this range become codes of the node's format without saturation."""
+def _fits(program: FixedNetwork, name: str, use: Use, sums: tuple[Fraction, Fraction]) -> bool:
+    """Whether sums of this range become codes of the node's format without saturation.
+
+    What a table reads may saturate: its format was chosen to lose least.
+    """
+    if use.smooth is not None:
+        return True
     node = next(n for n in program.nodes if n.name == name)
     target = program.tensor(node.output)
-    if node.op == "relu":
-        return True
-    kept = [max(v, Fraction(0)) for v in sums] if node.integers["clamp_lo"] == 0 else sums
-    lo, hi = (code(v, target.format.fb, target.rounding) for v in kept)
+    lo, hi = (code(v, target.format.fb, target.rounding) for v in use.held(*sums))
     return word_length(lo, hi) <= target.format.bits
 
 
