@@ -13,7 +13,8 @@ OPS = sorted(known_ops())
 def nodes():
     """Nodes of random programs, by operator."""
     found = {}
-    for program in (random_program(seed) for seed in range(60)):
+    drawn = [random_program(s, activated=a) for a in (False, True) for s in range(60 + 60 * a)]
+    for program in drawn:
         for node in program.nodes:
             found.setdefault(node.op, []).append((node, program))
     return found

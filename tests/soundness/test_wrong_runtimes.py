@@ -47,8 +47,35 @@ WRONG = {
         "weight += n_in - 1;",
     ),
     "the bias is forgotten": ("runtime/qd_dense_kernel.h", "acc = bias[i]", "acc = 0 * bias[i]"),
+    "a clip forgets its lower end": (
+        "runtime/qd_clip_kernel.h",
+        "in[i] < lo ? lo : in[i]",
+        "in[i]",
+    ),
+    "one slope for all where each has its own": (
+        "runtime/qd_leaky_relu_kernel.h",
+        "slope += layer->stride;",
+        "slope += 0;",
+    ),
+    "a leaky relu leaks above zero": (
+        "runtime/qd_leaky_relu_kernel.h",
+        "if (in[i] >= 0) {",
+        "if (in[i] > 0 && layer->n == 0) {",
+    ),
+    "steps instead of lines": (
+        "runtime/qd_table_kernel.h",
+        "(number & between)",
+        "(number & 0u)",
+    ),
+    "a table is read one value late": (
+        "runtime/qd_table_kernel.h",
+        "values + (number >> spacing)",
+        "values + ((number + between) >> spacing)",
+    ),
     "relu is the identity": ("runtime/qd_relu_kernel.h", "in[i] > 0 ? in[i] : 0", "in[i]"),
 }
+
+ACTIVATIONS = {"qd_clip_kernel.h", "qd_leaky_relu_kernel.h", "qd_table_kernel.h"}
 
 
 def built(programs, target):
@@ -65,7 +92,8 @@ def changed(batch_, file, before, after):
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_wrong_runtime_is_caught(wrong, tmp_path):
-    programs = built([random_program(seed) for seed in SEEDS], tmp_path)
+    activated = WRONG[wrong][0].split("/")[1] in ACTIVATIONS
+    programs = built([random_program(seed, activated=activated) for seed in SEEDS], tmp_path)
     changed(programs, *WRONG[wrong])
     command = [*compilers.host("gcc"), "-O0", "-fPIC"]
     objects = programs.compile(command, tmp_path / "objects")

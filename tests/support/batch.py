@@ -19,6 +19,7 @@ from support import emulated
 
 FIRMWARE = folder("firmware")
 _PER_UNIT = 50
+_NODE_NAMES = ("weight", "bias", "layer", "slope", "values", "table")
 _FIXED_NAMES = ("qd_model", "qd_model_run", "qd_model_in_t", "qd_model_out_t", "run_untyped")
 
 _HEAD = """\
@@ -157,7 +158,7 @@ def write(cases, target):
 def _include(home, number, program):
     """Text that includes one model.c under names of its own."""
     names = [*_FIXED_NAMES, *(f"buffer_{n}" for n in range(len(program.nodes)))]
-    names += [f"{n.name}_{part}" for n in program.nodes for part in ("weight", "bias", "layer")]
+    names += [f"{n.name}_{part}" for n in program.nodes for part in _NODE_NAMES]
     header = (home / f"p{number}" / "model.h").read_text()
     macros = re.findall(r"^#define (\w+)", header, re.MULTILINE)
     before = "".join(f"#define {name} {name}_{number}\n" for name in names)

@@ -5,7 +5,8 @@ that lie exactly on rounding ties, very large and very small scales, a ReLU firs
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -26,17 +27,32 @@ from qdeploy.ir import (
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Weight [n_out, n_in] and bias [n_out]."""
 
+
+SMOOTH = ("elu", "sigmoid", "softsign", "tanh")
+
+
+@dataclass(frozen=True)
+class Act:
+    """An activation with parameters."""
+
+    op: str
+    parameters: Mapping[str, object]
+
+
 _SCALES = (1.0, 1.0, 0.3, 0.03, 4.0, 30.0)
 
 
-def build_network(n_in: int, steps: Sequence[Layer | str], name: str = "random") -> Network:
-    """Return the chain of `steps`, each a dense layer or the word "relu", as a network."""
+def build_network(n_in: int, steps: Sequence[Layer | str | Act], name: str = "random") -> Network:
+    """Return the chain of `steps`, each a dense layer or an activation, as a network."""
     tensors = [Tensor("x", (n_in,), "x")]
     nodes = []
     for index, step in enumerate(steps):
         source = tensors[-1]
         if isinstance(step, str):
             output, op, parameters = Tensor(f"t{index}", source.shape), step, {}
+        elif isinstance(step, Act):
+            output, op = Tensor(f"t{index}", source.shape), step.op
+            parameters = {k: exact(np.atleast_1d(v)) for k, v in step.parameters.items()}
         else:
             weight, bias = step
             output, op = Tensor(f"t{index}", (weight.shape[0],)), "dense"
@@ -48,21 +64,45 @@ def build_network(n_in: int, steps: Sequence[Layer | str], name: str = "random")
     return Network(name, (tensors[0],), (tensors[-1],), tuple(nodes), tuple(tensors), model)
 
 
-def random_network(seed: int) -> Network:
-    """1-6 inputs, 0-3 hidden ReLU layers of 1-12 neurons, 1-4 outputs, float32 parameters."""
-    rng = np.random.default_rng((seed, 1))
+def random_network(seed: int, *, activated: bool = False) -> Network:
+    """1-6 inputs, 0-3 hidden layers of 1-12 neurons, 1-4 outputs, float32 parameters.
+
+    Their activations are ReLUs; `activated`: of every kind, anywhere.
+    """
+    rng = np.random.default_rng((seed, 4 if activated else 1))
     n_in = int(rng.integers(1, 7))
     widths = [int(w) for w in rng.integers(1, 13, size=rng.integers(0, 4))]
     sizes = [n_in, *widths, int(rng.integers(1, 5))]
-    steps: list[Layer | str] = ["relu"] if rng.random() < 0.05 else []
+    steps: list[Layer | str | Act] = ["relu"] if rng.random() < 0.05 else []
+    if activated and rng.random() < 0.15:
+        steps = [_random_activation(rng, n_in)]
     for before, after in itertools.pairwise(sizes):
-        steps += [_random_layer(rng, before, after), "relu"]
+        steps += [
+            _random_layer(rng, before, after),
+            _random_activation(rng, after) if activated else "relu",
+        ]
         if rng.random() < 0.05:
             steps.append("relu")
-    if rng.random() < 0.85:
-        while steps[-1] == "relu":
+    if rng.random() < (0.4 if activated else 0.85):
+        while not isinstance(steps[-1], tuple):
             steps.pop()
     return build_network(n_in, steps, f"random_{seed}")
+
+
+def _random_activation(rng: np.random.Generator, size: int) -> str | Act:
+    op = str(rng.choice(["relu", "clip", "leaky_relu", *SMOOTH]))
+    if op == "clip":
+        low, high = -rng.choice([0.0, 0.1, 1.0]), rng.choice([0.3, 1.0, 6.0])
+        ends = {"lo": low, "hi": high}
+        if rng.random() < 0.3:
+            del ends[str(rng.choice(["lo", "hi"]))]
+        return Act(op, ends)
+    if op == "leaky_relu":
+        count = size if rng.random() < 0.4 else 1
+        return Act(op, {"slope": rng.choice([0.01, 0.25, -0.5, 1.0, 1.7], count)})
+    if op == "elu":
+        return Act(op, {"alpha": rng.choice([0.3, 1.0, 2.5])})
+    return op
 
 
 def _random_layer(rng: np.random.Generator, n_in: int, n_out: int) -> Layer:
@@ -98,6 +138,24 @@ def paper_network(seed: int, hidden_layers: int) -> Network:
 
 def random_request(seed: int, network: Network) -> QuantizeRequest:
     """A request that fits `network`: every rounding, quantiser and way of giving formats."""
+    request = _any_request(seed, network)
+    ops = {node.op for node in network.nodes}
+    if request.activations is Activations.EXACT and not ops <= {"dense", "relu", "clip"}:
+        request = replace(request, activations=Activations.AUTO)
+    if ops.isdisjoint(SMOOTH):
+        return request
+    given, read = request.activations, request.input_format
+    if isinstance(given, QFormat):
+        request = replace(request, activations=_short(given))
+    return replace(request, bits=min(request.bits, 16), input_format=read and _short(read))
+
+
+def _short(fmt: QFormat) -> QFormat:
+    """At most the 16 bits that a table can be read by."""
+    return QFormat(fmt.ib, min(fmt.fb, 16 - fmt.ib))
+
+
+def _any_request(seed: int, network: Network) -> QuantizeRequest:
     rng = np.random.default_rng((seed, 3))
     roundings = list(Rounding)
     rounding = roundings[rng.integers(3)]

@@ -15,17 +15,22 @@ from qdeploy.ir import (
     Tensor,
 )
 
+_CURVES = ("tanh", "sigmoid", "softsign", "elu")
 _WORD_LENGTHS = {8: range(1, 9), 16: range(9, 17), 32: range(17, 33)}
 
 
-def random_program(seed):
-    """Return a program of one to four layers, the same for the same seed."""
-    rng = np.random.default_rng(seed)
+def random_program(seed, *, activated=False):
+    """Return a program of one to four layers, the same for the same seed.
+
+    `activated`: half of them are activations other than ReLU.
+    """
+    rng = np.random.default_rng((seed, 1) if activated else seed)
+    layer = _activated if activated else _layer
     tensors = [FixedTensor(Tensor("input", (_size(rng),)), _format(rng), _rounding(rng))]
     reach = [(tensors[0].format.raw_min, tensors[0].format.raw_max)]
     nodes = []
     for index in range(1, int(rng.integers(2, 6))):
-        node, tensor, span = _layer(rng, index, tensors[-1], reach[-1])
+        node, tensor, span = layer(rng, index, tensors[-1], reach[-1])
         nodes.append(node)
         tensors.append(tensor)
         reach.append(span)
@@ -49,6 +54,59 @@ def _layer(rng, index, source, reach):
     if rng.random() < 0.2:
         return _relu(f"relu_{index}", source, reach)
     return _dense(rng, f"dense_{index}", source, reach)
+
+
+def _activated(rng, index, source, reach):
+    if rng.random() < 0.45:
+        return _layer(rng, index, source, reach)
+    short = source.format.bits <= 16
+    op = str(rng.choice(["clip", "leaky_relu", *(_CURVES if short else ())]))
+    if op == "clip":
+        return _clip(rng, f"clip_{index}", source, reach)
+    if op == "leaky_relu":
+        return _leaky(rng, f"leaky_relu_{index}", source)
+    return _table(rng, op, f"{op}_{index}", source)
+
+
+def _clip(rng, name, source, reach):
+    tensor = FixedTensor(Tensor(name, source.tensor.shape), source.format, source.rounding)
+    low, high = _clamp(rng, source.format)
+    limits = {"clamp_lo": low, "clamp_hi": high}
+    node = FixedNode(name, "clip", (source.id,), tensor.id, {}, limits)
+    return node, tensor, tuple(min(max(v, low), high) for v in reach)
+
+
+def _leaky(rng, name, source):
+    """Slopes of any sign and size, one or one an element."""
+    tensor = FixedTensor(Tensor(name, source.tensor.shape), source.format, _rounding(rng))
+    bits = int(rng.choice([2, 8, 16]))
+    fb = int(rng.choice([0, 3, bits - 1, 15, 40]))
+    fmt = QFormat(bits - fb, fb)
+    raw = rng.integers(fmt.raw_min, fmt.raw_max, rng.choice([1, source.tensor.size]), endpoint=True)
+    if rng.random() < 0.2:
+        raw[0] = fmt.raw_min
+    node = FixedNode(name, "leaky_relu", (source.id,), tensor.id, {"slope": FixedArray(raw, fmt)})
+    return node, tensor, (source.format.raw_min, source.format.raw_max)
+
+
+def _table(rng, op, name, source):
+    """Values in any order, so that neighbours lie as far apart as their format allows."""
+    target = _format(rng)
+    bits = max(target.bits, int(rng.choice([8, 16, 32])))
+    guard = int(rng.integers(0, 12))
+    shift = int(rng.integers(max(source.format.bits - 6, 0), source.format.bits, endpoint=True))
+    fmt = QFormat(bits - target.fb - guard, target.fb + guard)
+    raw = rng.integers(
+        fmt.raw_min, fmt.raw_max, (1 << (source.format.bits - shift)) + 1, endpoint=True
+    )
+    if rng.random() < 0.3:
+        raw = rng.choice([fmt.raw_min, fmt.raw_max], raw.shape)
+    if rng.random() < 0.5:
+        raw = raw >> int(rng.integers(0, bits))
+    tensor = FixedTensor(Tensor(name, source.tensor.shape), target, _rounding(rng))
+    arrays = {"values": FixedArray(raw, fmt)}
+    node = FixedNode(name, op, (source.id,), tensor.id, arrays, {"shift": shift})
+    return node, tensor, (target.raw_min, target.raw_max)
 
 
 def _relu(name, source, reach):

@@ -43,12 +43,41 @@ def run_slowly(program: FixedNetwork, codes: list[int]) -> dict[str, list[int]]:
     values = {program.inputs[0]: codes}
     for node in program.nodes:
         source = values[node.inputs[0]]
-        if node.op == "relu":
-            values[node.output] = [max(c, 0) for c in source]
-            continue
-        low, high = node.integers["clamp_lo"], node.integers["clamp_hi"]
-        values[node.output] = [min(max(c, low), high) for c in unclamped(program, node, source)]
+        if node.op == "dense":
+            low, high = node.integers["clamp_lo"], node.integers["clamp_hi"]
+            values[node.output] = [min(max(c, low), high) for c in unclamped(program, node, source)]
+        else:
+            values[node.output] = activated(program, node, source)
     return values
+
+
+def activated(program: FixedNetwork, node: FixedNode, codes: list[int]) -> list[int]:
+    """An activation of codes, each on its own."""
+    if node.op == "relu":
+        return [max(c, 0) for c in codes]
+    if node.op == "clip":
+        return [sorted((node.integers["clamp_lo"], c, node.integers["clamp_hi"]))[1] for c in codes]
+    source, target = program.tensor(node.inputs[0]), program.tensor(node.output)
+    if node.op == "leaky_relu":
+        slope = node.arrays["slope"]
+        slopes = [int(raw) * slope.format.step for raw in slope.raw] * len(codes)
+        return [
+            c if c >= 0 else quantised(c * s * target.format.step, target.format, target.rounding)
+            for c, s in zip(codes, slopes, strict=False)
+        ]
+    return [
+        quantised(interpolated(source.format, node, c), target.format, target.rounding)
+        for c in codes
+    ]
+
+
+def interpolated(source: QFormat, node: FixedNode, code: int) -> Fraction:
+    """The straight line between the two values beside a code, as a real."""
+    values = node.arrays["values"]
+    place = Fraction(code - source.raw_min, 1 << node.integers["shift"])
+    left = math.floor(place)
+    before, after = (int(values.raw[min(i, len(values.raw) - 1)]) for i in (left, left + 1))
+    return (before + (after - before) * (place - left)) * values.format.step
 
 
 def some_inputs(box: Box, rng, count: int) -> list[list[Fraction]]:

@@ -81,7 +81,7 @@ class Tabulated:
             "kernel": Kernel("table", tuple(bits.items())),
             "op": node.op,
             "n": source.tensor.size,
-            "values": values.raw,
+            "entries": values.raw,
             "value_type": ctype(bits["v"]),
             "value_format": str(values.format),
             "input_format": str(source.format),

@@ -13,7 +13,13 @@ _LARGEST_TABLE_BITS = 10
 """2**10 + 1 values at most: 2 KiB in 16 bits."""
 
 _VALUE_BITS = 16
-"""Of a value between which lines are drawn, at least: finer than a narrow output."""
+"""Of the values between which lines are drawn, at least: finer than a narrow output."""
+
+_FINE_VALUE_BITS = 22
+"""Of few values for a wide output: shifted by the 8 bits between them, 32 hold the sum."""
+
+_FEW_VALUES_BITS = 8
+_NARROW_OUTPUT_BITS = 12
 
 _CURVE_BITS = 64
 _GRID_BITS = 64
@@ -69,7 +75,7 @@ def table_output_format(
 def table_node(curve: Smooth, node: Node, source: FixedTensor, target: FixedTensor) -> FixedNode:
     """Return the node; pre: codes of `source` have at most 16 bits."""
     shift = _spacing(curve, source.format, target.format)
-    values = _value_format(curve, source.format, target.format) if shift else target.format
+    values = _value_format(curve, source.format, target.format, shift) if shift else target.format
     raw = tabulated(curve, source.format, values, shift)
     return FixedNode(
         node.name,
@@ -96,11 +102,13 @@ def _spacing(curve: Smooth, source: QFormat, target: QFormat) -> int:
     return shift
 
 
-def _value_format(curve: Smooth, source: QFormat, target: QFormat) -> QFormat:
+def _value_format(curve: Smooth, source: QFormat, target: QFormat, shift: int) -> QFormat:
     """Return a format at least as fine as the output's that holds the curve at every code."""
     unit = 1 << _CURVE_BITS
     lo = Fraction(_value(curve, source.min), unit)
     hi = Fraction(_value(curve, source.max), unit)
-    ib = max(smallest_integer_bits(lo, hi), target.ib if target.bits < _VALUE_BITS else -MAX_BITS)
-    fb = min(max(_VALUE_BITS - ib, target.fb), target.fb + _VALUE_BITS, MAX_FRACTION)
-    return QFormat(max(min(ib, MAX_BITS - fb), 2 - fb), fb)
+    few = source.bits - shift <= _FEW_VALUES_BITS
+    bits = _FINE_VALUE_BITS if few and target.bits > _NARROW_OUTPUT_BITS else _VALUE_BITS
+    ib = max(smallest_integer_bits(lo, hi), 2 - target.fb)
+    fb = min(max(bits - ib, target.fb), target.fb + bits, MAX_FRACTION)
+    return QFormat(min(ib, MAX_BITS - fb), fb)
