@@ -50,7 +50,7 @@ WRONG = {
     "a clip forgets its lower end": (
         "runtime/qd_clip_kernel.h",
         "in[i] < lo ? lo : in[i]",
-        "in[i]",
+        "in[i] < lo ? in[i] : in[i]",
     ),
     "one slope for all where each has its own": (
         "runtime/qd_leaky_relu_kernel.h",
@@ -65,7 +65,7 @@ WRONG = {
     "steps instead of lines": (
         "runtime/qd_table_kernel.h",
         "(number & between)",
-        "(number & 0u)",
+        "(number & between & 0u)",
     ),
     "a table is read one value late": (
         "runtime/qd_table_kernel.h",

@@ -135,6 +135,102 @@ def test_a_long_chain_of_one_width_takes_two_buffers():
     assert [(b.bits, b.size) for b in plan(chain).buffers] == [(8, 9), (8, 3)]
 
 
+def drawn(op):
+    """A random program with this activation, and the number of that node."""
+    for seed in range(400):
+        program = random_program(seed, activated=True)
+        for index, node in enumerate(program.nodes):
+            if node.op == op and program.tensor(node.inputs[0]).format.bits < 16:
+                return program, index
+    raise LookupError(op)
+
+
+def with_array(op, name, change):
+    """The program with an array of its activation changed by `change`."""
+    program, index = drawn(op)
+    array = change(program.nodes[index].arrays[name])
+    return replaced(program, index, arrays={name: array})
+
+
+def with_integers(op, **integers):
+    program, index = drawn(op)
+    return replaced(program, index, integers={**program.nodes[index].integers, **integers})
+
+
+def with_output(op, fmt):
+    program, index = drawn(op)
+    return with_format(program, program.nodes[index].output, fmt)
+
+
+REFUSED_ACTIVATIONS = {
+    "a clip between formats": (
+        lambda: with_output("clip", QFormat(3, 1)),
+        "input and output of a clip differ in format or size",
+    ),
+    "a clip that is empty": (
+        lambda: with_integers("clip", clamp_lo=1, clamp_hi=0),
+        "the limits of a clip are no codes, or out of order",
+    ),
+    "a leaky relu between formats": (
+        lambda: with_output("leaky_relu", QFormat(3, 1)),
+        "input and output of a leaky ReLU differ in format or size",
+    ),
+    "a slope too many": (
+        lambda: with_array(
+            "leaky_relu", "slope", lambda a: FixedArray(np.zeros(99, dtype=np.int64), a.format)
+        ),
+        "as many slopes as elements, or one, are needed",
+    ),
+    "a slope that multiplies by 2": (
+        lambda: with_array("leaky_relu", "slope", lambda a: FixedArray(a.raw * 0, QFormat(4, -1))),
+        "slopes <4,-1> are beyond 16 bits",
+    ),
+    "a slope of 17 bits": (
+        lambda: with_array("leaky_relu", "slope", lambda a: FixedArray(a.raw, QFormat(17, 0))),
+        "slopes <17,0> are beyond 16 bits",
+    ),
+    "a table with a value too few": (
+        lambda: with_array("tanh", "values", lambda a: FixedArray(a.raw[:-1], a.format)),
+        "inconsistent number of values",
+    ),
+    "a table read by wide codes": (
+        lambda: with_format(drawn("tanh")[0], tanh_source(), QFormat(17, 0)),
+        "inconsistent width of codes",
+    ),
+    "a table coarser than its output": (
+        lambda: with_array("tanh", "values", lambda a: FixedArray(a.raw * 0, QFormat(200, -190))),
+        "inconsistent formats",
+    ),
+    "a table of 33 bits": (
+        lambda: with_array(
+            "tanh", "values", lambda a: FixedArray(a.raw, QFormat(33 - a.format.fb, a.format.fb))
+        ),
+        "inconsistent width of values",
+    ),
+    "a negative distance": (
+        lambda: with_integers("tanh", shift=-1),
+        "inconsistent spacing",
+    ),
+    "a huge distance": (
+        lambda: with_integers("tanh", shift=1 << 40),
+        "inconsistent spacing",
+    ),
+}
+
+
+def tanh_source():
+    program, index = drawn("tanh")
+    return program.nodes[index].inputs[0]
+
+
+@pytest.mark.parametrize("case", REFUSED_ACTIVATIONS)
+def test_an_activation_the_runtime_cannot_mean_is_refused(case):
+    make, complaint = REFUSED_ACTIVATIONS[case]
+    with pytest.raises(InputError) as refusal:
+        generate.library(make())
+    assert complaint in refusal.value.what
+
+
 REFUSED = {
     "nothing to compute": (
         lambda: dataclasses.replace(

@@ -91,7 +91,8 @@ def _spacing(curve: Smooth, source: QFormat, target: QFormat) -> int:
     """Return s: a value for each 2**s-th code, as few as leave lines next to the curve.
 
     A line between values h apart is off by at most h**2 / 8 times the curvature; a quarter of an
-    output step is allowed.
+    output step is allowed. The largest table may leave more, about as much as the rounding of the
+    table's input has cost already.
     """
     shift = max(source.bits - _LARGEST_TABLE_BITS, 0)
     while 0 < shift < source.bits:
