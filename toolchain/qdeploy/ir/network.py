@@ -68,7 +68,9 @@ class Tensor:
 class Node:
     """One operator of `qdeploy.ops`: named parameters are exact, `inputs`/`output` tensor ids.
 
-    `dense`: weight [n_out, n_in], bias [n_out]; y = weight @ x + bias. `relu`: no parameters.
+    `dense`: weight [n_out, n_in], bias [n_out]; y = weight @ x + bias. `clip`: lo [1], hi [1] or
+    one of them, lo < hi. `leaky_relu`: slope [1] or [n], any. `elu`: alpha [1], not negative.
+    `relu`, `tanh`, `sigmoid`, `softsign`: no parameters.
     """
 
     name: str

@@ -69,6 +69,14 @@ class FixedNode:
     weight fb + input fb); the output is clip(round_shift(acc, shift, rounding of the output
     tensor), clamp_lo, clamp_hi) with shift = accumulator.fb - output fb (negative: to the left).
     `relu`: output = max(input, 0), input and output formats equal; no accumulator.
+    `clip`: output = clip(input, clamp_lo, clamp_hi), formats and roundings equal.
+    `leaky_relu`: array slope [n] or [1], at most 16 bits, fb >= 0; output = input where it is not
+    negative, else clip(round_shift(input * slope, slope fb, rounding of the output tensor), ends
+    of the format); formats equal.
+    `tanh`, `sigmoid`, `softsign`, `elu`: array values [2**(bits - s) + 1], integer shift s, bits
+    <= 16 those of the input; with c = input - raw_min, k = c >> s, m = c & (2**s - 1) and g =
+    values fb - output fb >= 0, output = clip(round_shift(values[k] * 2**s + (values[k + 1] -
+    values[k]) * m, s + g, rounding of the output tensor), ends of the output format).
     """
 
     name: str
@@ -77,7 +85,7 @@ class FixedNode:
     output: str
     arrays: Mapping[str, FixedArray] = field(default_factory=dict)
     integers: Mapping[str, int] = field(default_factory=dict)
-    """`dense`: shift, clamp_lo, clamp_hi."""
+    """`dense`: shift, clamp_lo, clamp_hi; `clip`: clamp_lo, clamp_hi; tables: shift."""
     accumulator: Accumulator | None = None
 
     def __post_init__(self) -> None:
