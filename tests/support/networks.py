@@ -142,7 +142,7 @@ def random_request(seed: int, network: Network) -> QuantizeRequest:
     ops = {node.op for node in network.nodes}
     if request.activations is Activations.EXACT and not ops <= {"dense", "relu", "clip"}:
         request = replace(request, activations=Activations.AUTO)
-    if ops.isdisjoint(SMOOTH):
+    if ops.isdisjoint({*SMOOTH, "leaky_relu"}):
         return request
     given, read = request.activations, request.input_format
     if isinstance(given, QFormat):
@@ -151,7 +151,7 @@ def random_request(seed: int, network: Network) -> QuantizeRequest:
 
 
 def _short(fmt: QFormat) -> QFormat:
-    """At most the 16 bits that a table can be read by."""
+    """At most the 16 bits that a curve can be read by."""
     return QFormat(fmt.ib, min(fmt.fb, 16 - fmt.ib))
 
 

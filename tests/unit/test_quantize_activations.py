@@ -157,12 +157,17 @@ REFUSED = {
     "wide codes": (
         ("dense", "sigmoid"),
         {"activations": QFormat(8, 9)},
-        "sigmoid Sigmoid_1 reads codes of 17 bits; a table can be read by at most 16",
+        "sigmoid Sigmoid_1 reads codes of 17 bits; 16 are possible",
     ),
     "wide inputs": (
         ("softsign", "dense"),
         {"bits": 24},
-        "softsign Softsign_0 reads codes of 24 bits; a table can be read by at most 16",
+        "softsign Softsign_0 reads codes of 24 bits; 16 are possible",
+    ),
+    "an exact leak of wide sums": (
+        ("dense", leaky(0.1)),
+        {"activations": Activations.EXACT},
+        "leaky_relu Leaky_Relu_1 reads codes of 23 bits; 16 are possible",
     ),
     "steep leak": (
         ("dense", leaky(1e6)),

@@ -1,6 +1,7 @@
 """Operators: one file each, with shape, real semantics and integer semantics."""
 
-from qdeploy.ops._curve import Curve, PiecewiseLinear, Smooth
+from qdeploy.ops._curve import LOOKUP_BITS, Curve, PiecewiseLinear, Smooth
+from qdeploy.ops._doubles import doubles
 from qdeploy.ops._execution import (
     apart,
     enclose,
@@ -13,10 +14,10 @@ from qdeploy.ops._execution import (
 from qdeploy.ops._kernel import Kernel
 from qdeploy.ops._protocol import Activation, Enclosed, Op
 from qdeploy.ops._sums import accumulator_bound, integer_sums, largest_sum
-from qdeploy.ops._table import TABLE_BITS, tabulated
+from qdeploy.ops._table import tabulated
 
 __all__ = [
-    "TABLE_BITS",
+    "LOOKUP_BITS",
     "Activation",
     "Curve",
     "Enclosed",
@@ -26,6 +27,7 @@ __all__ = [
     "Smooth",
     "accumulator_bound",
     "apart",
+    "doubles",
     "enclose",
     "evaluate",
     "evaluate_exact",

@@ -11,6 +11,9 @@ from fractions import Fraction
 from qdeploy.fixedpoint import Integers
 from qdeploy.ir import FractionArray
 
+LOOKUP_BITS = 16
+"""Of the codes that an activation other than a clamp reads, at most: all of them can be tried."""
+
 
 @dataclass(frozen=True, slots=True)
 class PiecewiseLinear:

@@ -16,13 +16,10 @@ from numpy.typing import NDArray
 
 from qdeploy.fixedpoint import QFormat, Rounding, round_shift, saturate
 from qdeploy.ir import FixedNetwork, FixedNode, FractionArray, Node
-from qdeploy.ops._curve import Smooth
+from qdeploy.ops._curve import LOOKUP_BITS, Smooth
 from qdeploy.ops._kernel import Kernel, altered, container, ctype
 from qdeploy.ops._protocol import Enclosed
 from qdeploy.ops._smooth import enclosed
-
-TABLE_BITS = 16
-"""Of a table's input, at most: so its error can be enumerated over every code."""
 
 _VALUE_BITS = 32
 _LARGEST_SHIFT = 62
@@ -108,7 +105,7 @@ def _check(node: FixedNode, program: FixedNetwork) -> None:
     values, shift = node.arrays["values"], node.integers["shift"]
     claims = {
         "size": source.tensor.size == target.tensor.size,
-        "width of codes": source.format.bits <= TABLE_BITS,
+        "width of codes": source.format.bits <= LOOKUP_BITS,
         "spacing": 0 <= shift <= source.format.bits,
         "number of values": 0 <= shift <= source.format.bits
         and values.raw.shape == ((1 << (source.format.bits - shift)) + 1,),

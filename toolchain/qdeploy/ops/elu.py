@@ -1,6 +1,7 @@
 """ELU: x where it is not negative, alpha * (exp(x) - 1) where it is; alpha >= 0."""
 
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,12 @@ def _exponential(
 
 
 def _curve(node: Node) -> Smooth:
-    alpha: Fraction = node.parameters["alpha"][0]
+    return _scaled(node.parameters["alpha"][0])
+
+
+@cache
+def _scaled(alpha: Fraction) -> Smooth:
+    """Return the curve; the same object for the same alpha, so that tables of it can be kept."""
 
     def value(t: Integers, fb: int, bits: int) -> tuple[Integers, Integers]:
         return _value(alpha, t, fb, bits)

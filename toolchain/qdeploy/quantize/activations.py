@@ -16,12 +16,12 @@ from qdeploy.ir import (
     Node,
     QuantizeRequest,
 )
-from qdeploy.ops import TABLE_BITS, Smooth
+from qdeploy.ops import LOOKUP_BITS, Smooth
 from qdeploy.quantize.formats import code, smallest_format, word_length
 from qdeploy.quantize.parameters import beyond_formats, parameter_codes, place
 from qdeploy.quantize.spans import Span, node_span
 from qdeploy.quantize.tables import table_node, table_output_format
-from qdeploy.quantize.uses import limits, smooth_curve
+from qdeploy.quantize.uses import CLAMPS, limits, smooth_curve
 
 _SLOPE_BITS = 16
 
@@ -54,6 +54,8 @@ def quantize_activation(
         InputError: the formats do not allow it, by name.
     """
     curve = smooth_curve(step.node)
+    if step.node.op not in CLAMPS:
+        _check_readable(step, source.tensor.format)
     if curve is not None:
         return _table(step, curve, request, source)
     like = source.tensor
@@ -88,20 +90,23 @@ def clamp_codes(step: Step, clamp: Node | None, fmt: QFormat, mode: Rounding) ->
     )
 
 
+def _check_readable(step: Step, fmt: QFormat) -> None:
+    """Refuse codes of which there are too many to try each, as a proof does."""
+    if fmt.bits > LOOKUP_BITS:
+        raise step.refusal(
+            f"reads codes of {fmt.bits} bits; {LOOKUP_BITS} are possible",
+            f"give --activations or --input-format at most {LOOKUP_BITS} bits, "
+            f"or use --bits {LOOKUP_BITS}",
+        )
+
+
 def _table(
     step: Step, curve: Smooth, request: QuantizeRequest, source: Span
 ) -> tuple[FixedNode, Span]:
-    fmt = source.tensor.format
     if request.activations is Activations.EXACT:
         raise step.refusal(
             "has no exact codes: its values are irrational",
             "use --activations auto, or give a format",
-        )
-    if fmt.bits > TABLE_BITS:
-        raise step.refusal(
-            f"reads codes of {fmt.bits} bits; a table can be read by at most {TABLE_BITS}",
-            f"give --activations or --input-format at most {TABLE_BITS} bits, "
-            f"or use --bits {TABLE_BITS}",
         )
     target = FixedTensor(
         step.network.tensor(step.node.output),

@@ -20,7 +20,7 @@ from qdeploy.ir import (
     QuantizeRequest,
     Tensor,
 )
-from qdeploy.ops import accumulator_bound, largest_sum
+from qdeploy.ops import LOOKUP_BITS, accumulator_bound, largest_sum
 from qdeploy.quantize.activations import Step, clamp_codes, slope_codes
 from qdeploy.quantize.formats import code, smallest_format, word_length
 from qdeploy.quantize.parameters import (
@@ -172,7 +172,8 @@ def _output_format(layer: Layer, request: QuantizeRequest, sums: _Sums) -> QForm
         return _exact_format(layer, request, sums.fb, (lo, hi))
     if curve is not None:
         return table_input_format(curve, lo, hi, request.bits, request.rounding, sums.fb)
-    return smallest_format(lo, hi, request.bits, request.rounding, sums.fb)
+    bits = min(request.bits, LOOKUP_BITS) if layer.use.looked_up else request.bits
+    return smallest_format(lo, hi, bits, request.rounding, sums.fb)
 
 
 def _clamping(layer: Layer) -> Step:

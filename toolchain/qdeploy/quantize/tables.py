@@ -6,7 +6,7 @@ import numpy as np
 
 from qdeploy.fixedpoint import MAX_BITS, MAX_FRACTION, QFormat, Rounding, smallest_integer_bits
 from qdeploy.ir import FixedArray, FixedNode, FixedTensor, Node
-from qdeploy.ops import TABLE_BITS, Smooth, tabulated
+from qdeploy.ops import LOOKUP_BITS, Smooth, tabulated
 from qdeploy.quantize.formats import smallest_format
 
 _LARGEST_TABLE_BITS = 10
@@ -33,7 +33,7 @@ def table_input_format(
     A smaller IB saturates earlier, where the curve is all but flat anyway; a larger one rounds
     more coarsely. The format with the least maximum of both errors is taken.
     """
-    best = smallest_format(lo, hi, min(bits, TABLE_BITS), mode, finest)
+    best = smallest_format(lo, hi, min(bits, LOOKUP_BITS), mode, finest)
     while best.fb < min(finest, MAX_FRACTION):
         finer = QFormat(best.ib - 1, best.fb + 1)
         if _loss(curve, lo, hi, finer) >= _loss(curve, lo, hi, best):
@@ -69,7 +69,7 @@ def table_output_format(
     unit = 1 << _CURVE_BITS
     ends = Fraction(_value(curve, lo), unit), Fraction(_value(curve, hi), unit)
     cut = mode if curve.ceiling is None else Rounding.TRUNC
-    return smallest_format(*ends, min(bits, TABLE_BITS), cut)
+    return smallest_format(*ends, min(bits, LOOKUP_BITS), cut)
 
 
 def table_node(curve: Smooth, node: Node, source: FixedTensor, target: FixedTensor) -> FixedNode:

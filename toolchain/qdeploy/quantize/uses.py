@@ -24,6 +24,11 @@ class Use:
         curve = None if self.reader is None else smooth_curve(self.reader)
         return curve if isinstance(curve, Smooth) else None
 
+    @property
+    def looked_up(self) -> bool:
+        """Whether the reader is something else than a clamp."""
+        return self.reader is not None and self.reader.op not in CLAMPS
+
     def clamped(self, lo: Fraction, hi: Fraction) -> tuple[Fraction, Fraction]:
         """Return the range [lo, hi] after the clamp."""
         low, high = limits(self.clamp)

@@ -4,15 +4,25 @@ Deviations are decided without rounding. Double precision only sorts out the vec
 far from the bound: by more than the error of double precision itself.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy.ir import Box, FixedNetwork, FractionArray, Network, Trace, Vectors, Verdict, exact
+from qdeploy.ir import (
+    Box,
+    FixedNetwork,
+    FractionArray,
+    Network,
+    Node,
+    Trace,
+    Vectors,
+    Verdict,
+    exact,
+)
 from qdeploy.ir.region import float_above
-from qdeploy.ops import apart, evaluate
+from qdeploy.ops import Activation, PiecewiseLinear, apart, doubles, evaluate, known_ops
 
 Reals = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -43,7 +53,7 @@ class _Answers:
         device = self.device * float(self.step)
         with np.errstate(over="ignore", invalid="ignore"):
             deviation = np.abs(evaluate(self.network, self.x) - device)
-            size = evaluate(_magnitudes(self.network), np.abs(self.x)) + np.abs(device)
+            size = _magnitudes(self.network, np.abs(self.x)) + np.abs(device)
             return deviation, size * _roundings(self.network) * 2.0**-50 + 2.0**-900
 
     def exactly(self, rows: NDArray[np.intp]) -> FractionArray:
@@ -137,26 +147,42 @@ def _largest(deviations: FractionArray) -> float:
     return float(float_above(max(deviations.ravel().tolist(), default=Fraction(0))))
 
 
-def _magnitudes(network: Network) -> Network:
-    """Return the network with |parameters|: on |x| it bounds every sum's absolute terms.
+def _magnitudes(network: Network, size: Reals) -> Reals:
+    """Bound the absolute terms of every output from the magnitudes of inputs [n, n_in].
 
-    A dense layer's rounding error is a small multiple of those, and a ReLU passes on at most
-    what it is given. An operator without that property must not be added to `_ROUNDED`.
+    A sum is rounded by a small multiple of its terms. An activation with slopes up to L passes
+    that on at most L times, its value is at most L |v| + |phi(0)|, and it is rounded by a small
+    multiple of that itself.
     """
-    unknown = {node.op for node in network.nodes} - _ROUNDED
-    if unknown:
-        raise ValueError(f"the rounding error of {', '.join(sorted(unknown))} is not known")
-    nodes = tuple(
-        replace(node, parameters={k: exact(np.abs(v)) for k, v in node.parameters.items()})
-        for node in network.nodes
-    )
-    return replace(network, nodes=nodes)
+    for node in network.nodes:
+        if node.op == "dense":
+            weight, bias = (np.abs(doubles(node.parameters[k])) for k in ("weight", "bias"))
+            size = np.asarray(size @ weight.T + bias)
+        else:
+            steepest, at_zero = _growth(node)
+            size = size * max(steepest, 1.0) + at_zero
+    return size
 
 
-_ROUNDED = {"dense", "relu"}
+def _growth(node: Node) -> tuple[float, float]:
+    """Return the steepest slope of an activation and |phi(0)|, a little above.
+
+    Raises:
+        TypeError: nothing is known of the operator's slopes.
+    """
+    op = known_ops()[node.op]
+    if not isinstance(op, Activation):
+        raise TypeError(f"the rounding error of {node.op} is not known")
+    curve, zero = op.curve(node), exact([[0]])
+    if isinstance(curve, PiecewiseLinear):
+        steepest = max(abs(v) for v in curve.slopes.ravel().tolist())
+    else:
+        steepest = Fraction(int(curve.slope(np.array([0]), 0, 60)[1][0]), 1 << 60)
+    _, at_zero = op.enclose(node, zero, zero)
+    return float(steepest) * (1 + 2.0**-40), float(abs(at_zero).max()) * (1 + 2.0**-40)
 
 
 def _roundings(network: Network) -> int:
     """Return how many roundings one output passes through: a sum has one a term, and a few."""
     terms = [int(n.parameters["weight"].shape[1]) for n in network.nodes if n.op == "dense"]
-    return 1 + sum(terms) + 4 * len(terms)
+    return 1 + sum(terms) + 8 * len(network.nodes)
