@@ -84,9 +84,7 @@ def tabulated(node: FixedNode, program: FixedNetwork, curve: OnGrid, grid: int) 
     """
     source, target = program.tensor(node.inputs[0]), program.tensor(node.output)
     before = source.format
-    if before.bits > LARGEST_LOOKUP_BITS:
-        raise TableError(f"codes of {before.bits} bits cannot all be tried")
-    outputs = _run(node, program)
+    outputs = every_output(node, program)
     codes = np.arange(before.raw_min, before.raw_max + 1).astype(object)[:, None]
     places = stored(codes << (grid - before.fb), grid)
     block = max(0, before.bits - _BLOCK_BITS)
@@ -110,9 +108,15 @@ def tabulated(node: FixedNode, program: FixedNetwork, curve: OnGrid, grid: int) 
     )
 
 
-def _run(node: FixedNode, program: FixedNetwork) -> Integers:
-    """Return what the node makes of every code, [codes, neurons], or [codes, 1] if all agree."""
+def every_output(node: FixedNode, program: FixedNetwork) -> Integers:
+    """Return what the node makes of every code, [codes, neurons], or [codes, 1] if all agree.
+
+    Raises:
+        TableError: the codes are too many, or the node's numbers contradict each other.
+    """
     source, target = program.tensor(node.inputs[0]), program.tensor(node.output)
+    if source.format.bits > LARGEST_LOOKUP_BITS:
+        raise TableError(f"codes of {source.format.bits} bits cannot all be tried")
     codes = np.arange(source.format.raw_min, source.format.raw_max + 1)
     if len(codes) * source.tensor.size > _LARGEST_TABLE:
         raise TableError(f"{len(codes)} codes of {source.tensor.size} neurons are too many to try")

@@ -17,7 +17,7 @@ from qdeploy.fixedpoint import MAX_BITS, QFormat, Rounding, round_fraction
 from qdeploy.ir import FixedNetwork, FixedNode, Network, Node
 from qdeploy.proof.curves import OnGrid, on_grid
 from qdeploy.proof.dyadic import Raw, ceil_to_grid, floor_to_grid, nearest, stored, zeros
-from qdeploy.proof.lookup import Lookup, TableError, tabulated
+from qdeploy.proof.lookup import Lookup, TableError, every_output, tabulated
 
 _GRID_BITS = 64
 _GUARD_BITS = 16
@@ -204,17 +204,29 @@ def check_accumulators(program: FixedNetwork) -> None:
     Raises:
         MismatchError: shapes, scales, shifts or the accumulator's width do not fit together.
     """
-    low = {program.inputs[0]: program.input.format.raw_min}
+    reach = {program.inputs[0]: (program.input.format.raw_min, program.input.format.raw_max)}
     for node in program.nodes:
         _check_fields(node)
         source, output = program.tensor(node.inputs[0]), program.tensor(node.output)
         _check_shapes(node, source.tensor.size, output.tensor.size)
-        if node.op != "dense":
-            low[node.output] = 0 if node.op == "relu" else output.format.raw_min
-            continue
-        magnitude = max(-low[source.id], source.format.raw_max)
-        low[node.output] = node.integers["clamp_lo"]
-        _check_accumulator(node, source.format, output.format, output.rounding, magnitude)
+        low, high = reach[source.id]
+        reach[node.output] = _reach(node, program, (low, high))
+        if node.op == "dense":
+            magnitude = max(-low, high)
+            _check_accumulator(node, source.format, output.format, output.rounding, magnitude)
+
+
+def _reach(node: FixedNode, program: FixedNetwork, entering: tuple[int, int]) -> tuple[int, int]:
+    """Return the least and the greatest code a node can emit."""
+    if node.op == "relu":
+        return 0, max(entering[1], 0)
+    if node.op in ("dense", "clip"):
+        return node.integers["clamp_lo"], node.integers["clamp_hi"]
+    try:
+        outputs = every_output(node, program)
+    except TableError as problem:
+        raise MismatchError(f"program node {node.name}: {problem}") from problem
+    return int(outputs.min()), int(outputs.max())
 
 
 _FIELDS = {
