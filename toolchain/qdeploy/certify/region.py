@@ -3,8 +3,9 @@
 A search is a generator. It yields the tasks it wants computed, or the claim it has reached, or a
 `Pause` where its budget ends; it is sent the tasks' answers, or None if there will be none. Which
 step comes next follows from the region and the answers alone: it is that of the method that will
-have spent least. So no method takes much more than half of the work in vain, every larger budget
-only adds steps, and the best of all steps so far never gets worse.
+have spent least, where work counts more that has gained nothing yet. So no method takes much more
+than half of the work in vain, every larger budget only adds steps, and the best of all steps so
+far never gets worse.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -24,6 +25,8 @@ from qdeploy.proof.certificate import Part, RegionClaim, Witness
 
 _TIGHT = 1.01
 """A bound so close to the attack that no method could gain much."""
+_PATIENCE = 2.0
+"""How much more the work of a method counts without which the bound would be the same."""
 _WRITE_EVERY = 1.3
 """Factor of work after which the claim is written down again, for whoever interrupts."""
 _SECONDS_PER_LOOK = 1e-6
@@ -135,6 +138,7 @@ class _Course:
         self._spent = dict.fromkeys(pursuits, 0.0)
         self._best: dict[str, Standing] = {}
         self._bound = np.inf
+        self._useful: set[str] = set()
         self._look()
 
     @property
@@ -143,7 +147,7 @@ class _Course:
         return sum(self._spent.values())
 
     def next(self, budget: Budget) -> str | None:
-        """Return the method that will have spent least after its next step.
+        """Return the method that will have spent least after its next step, as far as it is useful.
 
         None when every method has come to its end, or the attack shows that none could gain much.
         """
@@ -151,7 +155,7 @@ class _Course:
             return None
         prices = {name: pursuit.price() for name, pursuit in self.pursuits.items()}
         due = {
-            name: self._spent[name] + price
+            name: (self._spent[name] + price) * (1.0 if name in self._useful else _PATIENCE)
             for name, price in prices.items()
             if price is not None and budget.leaves_room(price)
         }
@@ -176,13 +180,19 @@ class _Course:
         """Keep what all methods have reached, unless it was better before."""
         now = {name: pursuit.standing() for name, pursuit in self.pursuits.items()}
         standings = {name: standing for name, standing in now.items() if standing is not None}
-        bound = float(_least([standing.bounds for standing in standings.values()]).max())
+        bound = _worst([standing.bounds for standing in standings.values()])
         if bound <= self._bound:
             self._bound, self._best = bound, standings
+        self._useful = {
+            name
+            for name in standings
+            if bound < _worst([s.bounds for other, s in standings.items() if other != name])
+        }
 
 
-def _least(bounds: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    return np.asarray(np.min(bounds, axis=0))
+def _worst(bounds: Sequence[NDArray[np.float64]]) -> float:
+    """Return the largest bound of an output, each bounded by the best of all methods."""
+    return float(np.min(bounds, axis=0).max())
 
 
 def _claim(box: Box, parts: list[Part], witness: Witness) -> RegionClaim:
