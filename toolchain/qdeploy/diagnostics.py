@@ -74,3 +74,15 @@ class RefusedError(QdeployError):
     """A check was made and the answer is no."""
 
     exit_code = ExitCode.NO
+
+
+class StoppedError(QdeployError):
+    """A person ended the work before it was done."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class ExhaustedError(QdeployError):
+    """The machine's memory does not suffice to reach an answer."""
+
+    exit_code = ExitCode.INCONCLUSIVE

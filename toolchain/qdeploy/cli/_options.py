@@ -164,6 +164,19 @@ _NETWORK_OPTIONS: tuple[Decorator, ...] = (
         help="Seconds by the clock after which the best bound so far is taken.",
     ),
     click.option(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="Processes that search for the bound; the certificate is the same for any number. "
+        "Default: the number of cores.",
+    ),
+    click.option(
+        "--cluster",
+        metavar="tcp://HOST:PORT",
+        help="Search on the machines of this Dask scheduler instead (pip install "
+        "'qdeploy[cluster]'); it must be one that you trust.",
+    ),
+    click.option(
         "--config",
         type=click.Path(path_type=Path),
         metavar="qdeploy.toml",

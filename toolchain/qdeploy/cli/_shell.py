@@ -16,10 +16,16 @@ import click
 
 from qdeploy.cli._answer import Answer
 from qdeploy.cli._commands import root
-from qdeploy.diagnostics import ExitCode, QdeployError
+from qdeploy.diagnostics import ExhaustedError, ExitCode, QdeployError
 
 BROKEN_PIPE = 141
 """128 + SIGPIPE, what a shell reports of a program whose reader went away."""
+
+
+_OUT_OF_MEMORY = ExhaustedError(
+    "there is not enough memory for this model and these options",
+    fix="raise the limit, or give smaller regions, less --work or fewer --jobs",
+)
 
 
 class Interrupts:
@@ -68,6 +74,8 @@ def _call(arguments: Sequence[str], interrupts: Interrupts) -> Answer | None:
         return _failure(error, error.exit_code)
     except (BrokenPipeError, SystemExit):
         raise
+    except MemoryError:
+        return _failure(_OUT_OF_MEMORY, _OUT_OF_MEMORY.exit_code)
     except BaseException as error:  # noqa: BLE001  the one place where a bug becomes exit code 70
         if interrupts.seen or isinstance(error, KeyboardInterrupt | click.Abort):
             return _failure(QdeployError("interrupted"), ExitCode.INTERRUPTED)

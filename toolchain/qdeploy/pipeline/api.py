@@ -27,6 +27,8 @@ class NetworkOptions(TypedDict, total=False):
     norm: str
     work: float | None
     time_limit: float | None
+    jobs: int | None
+    cluster: str | None
     output: Path | str | None
 
 

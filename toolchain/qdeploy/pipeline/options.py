@@ -4,6 +4,7 @@
 values or say which option is wrong. The command line and the Python API share all of it.
 """
 
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -12,11 +13,13 @@ from typing import TypeVar
 
 from qdeploy import importer
 from qdeploy.boards import DEFAULT as DEFAULT_BOARD
+from qdeploy.certify import Crew
 from qdeploy.diagnostics import UsageError
 from qdeploy.fixedpoint import MAX_BITS, QFormat, Rounding, parse_format
 from qdeploy.ir import Activations, Box, QuantizeRequest
 
 DEFAULT_VECTORS = 256
+MOST_JOBS = 256
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -47,6 +50,9 @@ class Options:
     norm: str = "inf"
     work: float | None = None
     time_limit: float | None = None
+    jobs: int | None = None
+    """None: as many as this process may use cores."""
+    cluster: str | None = None
     compiler: str | None = None
     output: Path | None = None
     no_run: bool = False
@@ -154,6 +160,25 @@ def read_tolerance(options: Options) -> Fraction | None:
             fix="write for example --tolerance 0.01",
         )
     return value
+
+
+def choose_crew(options: Options) -> Crew:
+    """Return who is to work on the certificate.
+
+    Raises:
+        UsageError: nobody is.
+    """
+    jobs = usable_cores() if options.jobs is None else options.jobs
+    if not 1 <= jobs <= MOST_JOBS:
+        raise UsageError(f"--jobs {jobs} is no number of processes", fix=f"choose 1 to {MOST_JOBS}")
+    return Crew(jobs, options.cluster)
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return min(len(os.sched_getaffinity(0)), MOST_JOBS)
+    return min(os.cpu_count() or 1, MOST_JOBS)
 
 
 def check_limits(options: Options) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 from qdeploy import __version__, boards, crossbuild, deploy, generate, importer, quantize
 from qdeploy import validate as validation
 from qdeploy.boards import Board
-from qdeploy.diagnostics import ExitCode, MissingToolError
+from qdeploy.certify import Interrupted
+from qdeploy.diagnostics import ExitCode, MissingToolError, StoppedError
 from qdeploy.ir import (
     Box,
     Firmware,
@@ -29,12 +30,13 @@ from qdeploy.pipeline.artifacts import (
     write_file,
     write_folder,
 )
-from qdeploy.pipeline.claims import Claim, attest, bound_of, prove
+from qdeploy.pipeline.claims import Claim, attest, bound_of, prove, unchecked
 from qdeploy.pipeline.decision import decide, explain_tolerance
 from qdeploy.pipeline.options import (
     DEFAULT_VECTORS,
     Options,
     check_limits,
+    choose_crew,
     choose_regions,
     read_formats,
     read_norm,
@@ -142,7 +144,10 @@ def run_certify(options: Options, watch: Stopwatch) -> Certified:
     program = _program(options, watch)
     with watch.stage("generate"):
         library = generate.library(program.fixed)
-    claim = _claim(program, options, (library, None), watch)
+    try:
+        claim = _claim(program, options, (library, None), watch)
+    except Interrupted as interrupted:
+        raise _stopped(interrupted, library, path) from None
     material = _material(program, claim, None, None)
     write_file(path, claim.content)
     code = decide(claim.statement, None, tolerance, norm)
@@ -150,9 +155,20 @@ def run_certify(options: Options, watch: Stopwatch) -> Certified:
     return Certified(material, summary, code, path, explain_tolerance(claim.statement, options))
 
 
+def _stopped(interrupted: Interrupted, library: SourceTree, path: Path) -> StoppedError:
+    """Write what an interrupted search had reached, at once and unchecked: `verify` is for that."""
+    content, said = unchecked(interrupted.certificate, library)
+    write_file(path, content)
+    return StoppedError(
+        f"interrupted; {path} holds the best certificate so far: {said}",
+        fix=f"check it with qdeploy verify {path}, or let the search run for longer",
+    )
+
+
 def _program(options: Options, watch: Stopwatch) -> Program:
     formats = read_formats(options)
     check_limits(options)
+    choose_crew(options)
     with watch.stage("import"):
         network = importer.run(options.model)
         regions = choose_regions(options, formats, network.inputs[0].size)
