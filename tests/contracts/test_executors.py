@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import psutil
 import pytest
+from distributed import LocalCluster
 from qdeploy import quantize
 from qdeploy.certify import Crew
 from qdeploy.certify.executors import dask, known_executors, open_executor, pool
@@ -30,8 +31,6 @@ def scene():
 def cluster():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from distributed import LocalCluster
-
         with LocalCluster(
             n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
         ) as started:

@@ -1,9 +1,11 @@
 """A small controller as an ONNX file, and `qdeploy` as a process: what command-line tests need."""
 
+import itertools
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,28 @@ def write_controller(path: Path, scale: float = 1.0) -> Path:
         "controller",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 1])],
+        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path
+
+
+def write_dense_chain(path: Path, widths: Sequence[int]) -> Path:
+    """Write a ReLU network of these widths."""
+    rng = np.random.default_rng(11)
+    nodes, arrays = [], {}
+    for k, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
+        arrays[f"w{k}"] = rng.normal(size=(n_out, n_in)).astype(np.float32) / np.float32(n_in)
+        arrays[f"c{k}"] = rng.normal(size=n_out).astype(np.float32)
+        nodes.append(
+            helper.make_node("Gemm", [f"a{k}", f"w{k}", f"c{k}"], [f"y{k}"], f"dense_{k}", transB=1)
+        )
+        nodes.append(helper.make_node("Relu", [f"y{k}"], [f"a{k + 1}"], f"relu_{k}"))
+    graph = helper.make_graph(
+        nodes[:-1],
+        "chain",
+        [helper.make_tensor_value_info("a0", TensorProto.FLOAT, ["n", widths[0]])],
+        [helper.make_tensor_value_info(nodes[-2].output[0], TensorProto.FLOAT, ["n", widths[-1]])],
         [numpy_helper.from_array(array, name) for name, array in arrays.items()],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
