@@ -121,7 +121,8 @@ def test_the_work_is_recorded_and_the_clock_is_not() -> None:
     of, _ = CASES["one input"]
     assert proof.read(certificate(of, work=0.5)).certificate.work == 0.5
     assert proof.read(certificate(of)).certificate.work == certify.DEFAULT_WORK
-    assert proof.read(certificate(of, time_limit=0.3)).certificate.work is None
+    for limits in ({"time_limit": 0.3}, {"time_limit": 0.3, "work": 1000.0}):
+        assert proof.read(certificate(of, **limits)).certificate.work is None
 
 
 def test_work_within_a_time_that_suffices_is_as_good_as_without_one() -> None:

@@ -397,6 +397,11 @@ def many_regions(data: Json) -> None:
 
 
 HOSTILE: dict[str, Callable[[Json], None]] = {
+    "a work that is no number": lambda d: d["predicate"].__setitem__("work", "nan"),
+    "an infinite work": lambda d: d["predicate"].__setitem__("work", "inf"),
+    "a negative work": lambda d: d["predicate"].__setitem__("work", "-1.0"),
+    "a work in another spelling": lambda d: d["predicate"].__setitem__("work", "1_0.0"),
+    "a work of another type": lambda d: d["predicate"].__setitem__("work", 5),
     "a shape of 2^70": put(tensor, "shape", [1 << 70]),
     "a shape that wraps around 64 bits": put(tensor, "shape", [7, 7905747460161236407]),
     "a negative shape": put(tensor, "shape", [-1]),

@@ -157,9 +157,10 @@ class _Course:
         due = {
             name: (self._spent[name] + price) * (1.0 if name in self._useful else _PATIENCE)
             for name, price in prices.items()
-            if price is not None and budget.leaves_room(price)
+            if price is not None
         }
-        return min(due, key=lambda name: due[name]) if due else None
+        ordered = sorted(due, key=lambda name: due[name])
+        return next((name for name in ordered if budget.leaves_room(prices[name] or 0.0)), None)
 
     def affords(self, name: str, budget: Budget) -> bool:
         """Whether the next step of a method is within the budget."""

@@ -84,7 +84,7 @@ def run(
             if not hunt.complete:
                 raise
             raise Interrupted(hunt.certificate(None)) from None
-    return hunt.certificate(None if hunt.cut_short else hunt.work)
+    return hunt.certificate(hunt.recorded_work)
 
 
 class _Allowance(Budget):
@@ -94,10 +94,14 @@ class _Allowance(Budget):
         super().__init__(0.0)
         self._deadline = deadline
         self._width = width
+        self.refused = False
+        """Whether some step was not begun for want of time."""
 
     def leaves_room(self, seconds: float) -> bool:
         """Whether a step would end before the clock strikes."""
-        return self._deadline.leaves_room(seconds / self._width)
+        suffices = self._deadline.leaves_room(seconds / self._width)
+        self.refused |= not suffices
+        return suffices
 
 
 @dataclass(slots=True)
@@ -128,10 +132,10 @@ class _Hunt:
         self._deadline = Deadline(request.time_limit)
         self._budget = _Allowance(self._deadline, executor.width)
         self._timed = request.time_limit is not None
-        self.work = request.work
-        if self.work is None and not self._timed:
-            self.work = DEFAULT_WORK
-        self.cut_short = False
+        self._work = request.work
+        if self._work is None and not self._timed:
+            self._work = DEFAULT_WORK
+        self._cut_short = False
         """Whether the clock, not the work, has ended the search."""
         tries = max(request.attack_budget // len(regions), _FEWEST_TRIES)
         self._talks = [
@@ -147,6 +151,11 @@ class _Hunt:
         """Whether every region has a claim."""
         return all(talk.reached is not None for talk in self._talks)
 
+    @property
+    def recorded_work(self) -> float | None:
+        """Return the work with which the same is found again; None if the clock had a say."""
+        return None if self._cut_short or self._budget.refused else self._work
+
     def certificate(self, work: float | None) -> Certificate:
         """Put the claims together."""
         source = self._scene.network.source
@@ -158,9 +167,9 @@ class _Hunt:
         for work in self._rounds():
             self._budget.work = work / len(self._talks)
             self._round()
-            if self.cut_short:
+            if self._cut_short:
                 self._write_down()
-            if self.cut_short or all(talk.over for talk in self._talks):
+            if self._cut_short or all(talk.over for talk in self._talks):
                 return
 
     def _rounds(self) -> Iterator[float]:
@@ -169,7 +178,7 @@ class _Hunt:
         Without a clock one round does: regions then come and go one by one. With one, all get
         their first bounds first, and then share what time there is.
         """
-        last = math.inf if self.work is None else self.work
+        last = math.inf if self._work is None else self._work
         if self._timed:
             growing = (_FIRST_ROUND * 2.0**k for k in range(_MOST_ROUNDS))
             yield from itertools.takewhile(lambda work: work < last, (0.0, *growing))
@@ -183,7 +192,7 @@ class _Hunt:
             while ready and under_way < 2 * self._executor.width:
                 under_way += self._advance(ready.popleft())
             if self._struck():
-                self.cut_short = True
+                self._cut_short = True
                 return
             if under_way:
                 under_way += self._receive()
