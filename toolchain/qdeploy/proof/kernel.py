@@ -29,7 +29,7 @@ from qdeploy.proof.certificate import (
 from qdeploy.proof.cone import Cone, Dual, DualError
 from qdeploy.proof.dyadic import Raw, widest
 from qdeploy.proof.enclosure import Ranges
-from qdeploy.proof.pair import MismatchError, Pair, align
+from qdeploy.proof.pair import MismatchError, Pair, align, coarse_grid
 from qdeploy.proof.ranges import (
     analyse,
     analysis_operations,
@@ -44,6 +44,8 @@ LARGEST_CONE = 400
 """Components of chi that a certificate may ask to be checked."""
 LARGEST_ANALYSIS = 30_000_000_000
 """Operations of one analysis with linear bounds; minutes."""
+LARGEST_FINE_ANALYSIS = 300_000_000
+"""Operations beyond which 64-bit integers have to do: seconds."""
 LARGEST_REGIONS = 4096
 
 
@@ -64,7 +66,7 @@ class Analysis:
         self.network = network
         self.program = program
         self.box = box
-        self.pair = align(network, program)
+        self.pair = _affordable_pair(network, program)
         self._cones: dict[bool, Cone] = {}
 
     @cached_property
@@ -91,6 +93,14 @@ class Analysis:
         if slacks not in self._cones:
             self._cones[slacks] = cone.build(self.pair, self.tight.row(0), slacks=slacks)
         return self._cones[slacks]
+
+
+def _affordable_pair(network: Network, program: FixedNetwork) -> Pair:
+    """Put wide networks on the grid of splitting: ten times faster, and a little less sharp."""
+    pair = align(network, program)
+    if analysis_operations(pair) <= LARGEST_FINE_ANALYSIS:
+        return pair
+    return align(network, program, coarse_grid(program))
 
 
 def analysis(network: Network, program: FixedNetwork, box: Box) -> Analysis:
