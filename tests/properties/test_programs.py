@@ -200,7 +200,7 @@ def region_codes(program, request, rng, count=6):
 @given(SEEDS, st.sampled_from([4, 5, 8, 11, 16]))
 @LAW
 def test_auto_formats_never_saturate_inside_the_regions(seed, bits):
-    network = random_network(seed, activated=seed % 3 == 0)
+    network = random_network(seed, activated=seed % 9 == 0)
     given_ = random_request(seed, network)
     request = QuantizeRequest(
         given_.regions, bits=bits, rounding=given_.rounding, quantizer=given_.quantizer
@@ -252,11 +252,13 @@ def test_auto_takes_the_smallest_integer_bits(seed, bits):
 @LAW
 def test_exact_activations_lose_no_bit(seed):
     """Inside the regions the device computes the network with rounded parameters, exactly."""
-    _, request, program = next(
-        found
-        for found in map(random_program, itertools.count(seed))
-        if found[1].activations is Activations.EXACT
+    network, request = next(
+        (network, request)
+        for network in (random_network(s, activated=s % 3 == 0) for s in itertools.count(seed))
+        for request in [random_request(int(network.name.removeprefix("random_")), network)]
+        if request.activations is Activations.EXACT
     )
+    program = quantize.run(network, request)
     for _, codes in region_codes(program, request, np.random.default_rng(seed), 3):
         values = {program.inputs[0]: [c * program.input.format.step for c in codes]}
         for node in program.nodes:
@@ -395,7 +397,7 @@ def table_of(program, node):
 
 
 @given(SEEDS, st.sampled_from(sorted(SMOOTH)), st.sampled_from([4, 8, 10, 11, 13, 16]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_table_never_falls_and_is_as_near_to_the_curve_as_lines_are(seed, op, bits):
     """For every code: one step for rounding, one for values, and what a line leaves of a curve."""
     rng = np.random.default_rng(seed)
