@@ -9,7 +9,7 @@ from qdeploy.proof.cone import Dual
 
 ASSUMPTIONS = (
     "The reference is the ONNX graph as stored, evaluated over the real numbers on its stored "
-    "parameters; values behind a cut Softmax, Sigmoid or ArgMax tail are not covered.",
+    "parameters; values behind a cut Softmax, LogSoftmax or ArgMax tail are not covered.",
     "The statement covers every real input inside the stated regions and no other.",
     "The device receives the input as the stated input format encodes it (rounded, saturated).",
     "The device computes the embedded integer program; compiler, core and transport are trusted "
