@@ -295,8 +295,8 @@ def test_samples_that_cannot_be_used_are_refused(arrays, what, tmp_path):
 
 
 def test_too_many_cubes_are_refused(tmp_path):
-    path = save(tmp_path, x=np.zeros((1001, 2)))
-    assert "at most 1000 regions can be certified" in refused(f"data:{path}:0.1")
+    path = save(tmp_path, x=np.zeros((4097, 2)))
+    assert "at most 4096 regions can be certified" in refused(f"data:{path}:0.1")
     path = save(tmp_path, x=np.zeros((900, 2000)))
     assert "900 boxes over 2000 inputs are too many" in refused(f"data:{path}:0.1", 2000)
 

@@ -1,7 +1,17 @@
 """Search for bounds and the data that prove them; only `qdeploy.proof` decides what holds."""
 
+from qdeploy.certify.decide import DecideRequest, decide
 from qdeploy.certify.executors import Crew
 from qdeploy.certify.methods import known_methods
 from qdeploy.certify.search import DEFAULT_WORK, CertifyRequest, Interrupted, run
 
-__all__ = ["DEFAULT_WORK", "CertifyRequest", "Crew", "Interrupted", "known_methods", "run"]
+__all__ = [
+    "DEFAULT_WORK",
+    "CertifyRequest",
+    "Crew",
+    "DecideRequest",
+    "Interrupted",
+    "decide",
+    "known_methods",
+    "run",
+]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qdeploy.certify import many
 from qdeploy.certify.clock import Deadline
 from qdeploy.certify.executors import Crew, Executor, open_executor
 from qdeploy.certify.region import Assignment, Budget, Pause, Reached, Search, search
@@ -75,6 +76,9 @@ def run(
         MissingToolError: the cluster does not answer.
         Interrupted: by Ctrl-C, when every region had a claim already.
     """
+    together = _together(network, program, regions, request)
+    if together is not None:
+        return together
     scene = Scene(network, program)
     with open_executor(scene, crew) as executor:
         hunt = _Hunt(scene, regions, request, executor, progress)
@@ -85,6 +89,21 @@ def run(
                 raise
             raise Interrupted(hunt.certificate(None)) from None
     return hunt.certificate(hunt.recorded_work)
+
+
+def _together(
+    network: Network, program: FixedNetwork, regions: Sequence[Box], request: CertifyRequest
+) -> Certificate | None:
+    """Return all claims of so many regions that none could have a search of its own."""
+    timed = request.time_limit is not None
+    work = DEFAULT_WORK if request.work is None and not timed else request.work
+    spent = min(v for v in (work, request.time_limit) if v is not None)
+    if len(regions) <= many.FEWEST or spent > many.LEAST_SHARE * len(regions):
+        return None
+    claims = many.together(network, program, regions)
+    if claims is None:
+        return None
+    return Certificate(network.source.name, network.source.sha256, program, claims, work)
 
 
 class _Allowance(Budget):

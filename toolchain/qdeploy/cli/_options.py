@@ -151,6 +151,12 @@ _NETWORK_OPTIONS: tuple[Decorator, ...] = (
         help="The norm --tolerance is about.",
     ),
     click.option(
+        "--decision",
+        type=click.Choice(["argmax", "argmin"]),
+        help="For classifiers: prove in which regions the device decides as the network does, "
+        "for every input; --inputs data:X.npz:RADIUS gives the shares of a data set.",
+    ),
+    click.option(
         "--work",
         type=float,
         metavar="W",

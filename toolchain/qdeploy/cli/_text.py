@@ -27,7 +27,7 @@ def describe_build(
     """Return the whole account: model, formats, bound, firmware, validation, paths, time."""
     facts = [("model", model_line(material.network))]
     facts += [("note", note) for note in material.network.notes]
-    facts += statement_lines(material.statement)
+    facts += statement_lines(material.statement) + decision_lines(material.statement)
     if tolerance:
         facts.append(("tolerance", tolerance))
     if material.firmware is not None:
@@ -100,6 +100,32 @@ def statement_lines(statement: Statement) -> list[tuple[str, str]]:
         ("bound", f"{claim}, 2-norm <= {text_up(bound.l2)}"),
         ("attack", f"{text_down(found.linf)} is the largest deviation found{gap}"),
     ]
+
+
+def decision_lines(statement: Statement) -> list[tuple[str, str]]:
+    """Return in how many regions device and network are known to decide alike."""
+    decided = statement.decided
+    if decided is None:
+        return []
+    total = len(decided.statuses)
+    unchanged = decided.count("unchanged")
+    said = (
+        f"{decided.kind} proven unchanged in {unchanged} of {plural(total, 'region')} "
+        f"({percent(unchanged, total)}), changed by an input found in {decided.count('attacked')}, "
+        f"open in {decided.count('open')}"
+    )
+    lines = [("decision", said)]
+    if decided.margin is not None:
+        alike = (
+            f"the same wherever the network's winner leads by more than {text_up(decided.margin)}"
+        )
+        lines.append(("", alike))
+    return lines
+
+
+def percent(part: int, whole: int) -> str:
+    """Return a share, rounded down so that only all is 100 %."""
+    return f"{1000 * part // whole / 10:g} %"
 
 
 def firmware_line(firmware: Firmware) -> str:

@@ -51,7 +51,8 @@ def command(certificate: Path, model: Path, sources: Path | None) -> Answer:
             _compare(statement, sources)
     except RefusedError as refusal:
         return _refused(refusal)
-    return _proven(proven, [certificate.name, model.name], sources)
+    answer = _proven(proven, [certificate.name, model.name], sources)
+    return _with_decision(answer, statement.certificate, proven)
 
 
 def _read(path: Path, what: str = "the certificate") -> bytes:
@@ -122,6 +123,20 @@ def _proven(proven: Sequence[proof.Proven], names: list[str], sources: Path | No
         "reason": None,
     }
     return Answer(data, f"proven\n\n{columns(facts, '  ')}")
+
+
+def _with_decision(
+    answer: Answer, certificate: proof.Certificate, proven: Sequence[proof.Proven]
+) -> Answer:
+    """Add in how many regions the decision is proven unchanged, where the certificate says so."""
+    if certificate.decision is None:
+        return answer
+    kind = certificate.decision.kind.value
+    found = [p.decision for p in proven]
+    counts = {status.value: found.count(status) for status in proof.DecisionStatus}
+    said = f"{kind}: " + ", ".join(f"{count} {name}" for name, count in counts.items())
+    text = f"{answer.text}\n{columns([('decision', f'{said} of {len(proven)} regions')], '  ')}"
+    return Answer({**answer.data, "decision": {"kind": kind, **counts}}, text)
 
 
 def _regions(proven: Sequence[proof.Proven]) -> str:

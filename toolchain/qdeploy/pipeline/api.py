@@ -26,6 +26,7 @@ class NetworkOptions(TypedDict, total=False):
     tolerance: str | float | None
     norm: str
     work: float | None
+    decision: str | None
     time_limit: float | None
     jobs: int | None
     cluster: str | None

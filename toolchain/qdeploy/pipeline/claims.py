@@ -6,16 +6,16 @@ A `Claim` pairs a certificate with what it says, for people. Every bound in it i
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from qdeploy import proof, validate
-from qdeploy.certify import CertifyRequest
+from qdeploy.certify import DEFAULT_WORK, CertifyRequest, DecideRequest, Interrupted, decide
 from qdeploy.certify import run as search
 from qdeploy.ir import Box, Firmware, FixedNetwork, Network, SourceTree
-from qdeploy.pipeline.options import Options, choose_crew
+from qdeploy.pipeline.options import Options, choose_crew, read_decision
 from qdeploy.pipeline.stopwatch import Stopwatch
-from qdeploy.report.values import Bound, Found, RegionResult, Statement
+from qdeploy.report.values import Bound, Decided, Found, RegionResult, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,16 @@ def prove(
     """Search for a certificate within the work or the time that is given."""
     request = CertifyRequest(work=options.work, time_limit=options.time_limit)
     with watch.stage("certify"):
-        return search(network, fixed, regions, request, watch.tell, choose_crew(options))
+        found = search(network, fixed, regions, request, watch.tell, choose_crew(options))
+        kind = read_decision(options)
+        if kind is None:
+            return found
+        asked = DecideRequest(kind, options.work or options.time_limit or DEFAULT_WORK)
+        try:
+            decided = decide(network, fixed, regions, asked, watch.tell)
+        except KeyboardInterrupt:
+            raise Interrupted(found) from None
+        return replace(found, decision=decided)
 
 
 def attest(
@@ -79,20 +88,33 @@ def _statement(
     proven: Sequence[proof.Proven],
     content: bytes,
 ) -> Statement:
-    regions = tuple(
-        _region(network, certificate.program, claim, bound)
-        for claim, bound in zip(certificate.regions, proven, strict=True)
-    )
+    points = [claim.attack.x for claim in certificate.regions]
+    shown = proof.deviations_at(network, certificate.program, points)
+    regions = tuple(map(_region, points, shown, proven))
     methods = {part.method: None for claim in certificate.regions for part in claim.parts}
     sha256 = hashlib.sha256(content).hexdigest()
-    return Statement(regions, tuple(methods), proof.ASSUMPTIONS, sha256)
+    decided = _decided(certificate, proven)
+    return Statement(regions, tuple(methods), proof.ASSUMPTIONS, sha256, decided)
+
+
+def _decided(certificate: proof.Certificate, proven: Sequence[proof.Proven]) -> Decided | None:
+    claim = certificate.decision
+    if claim is None:
+        return None
+    pairs = claim.pairs
+    return Decided(
+        claim.kind.value,
+        tuple("" if p.decision is None else p.decision.value for p in proven),
+        tuple(getattr(case, "winner", None) for case in claim.cases),
+        tuple(getattr(case, "x", None) for case in claim.cases),
+        None if pairs is None else tuple(tuple(map(Fraction, row)) for row in pairs),
+    )
 
 
 def _region(
-    network: Network, fixed: FixedNetwork, claim: proof.RegionClaim, proven: proof.Proven
+    x: tuple[Fraction, ...], per_output: tuple[Fraction, ...], proven: proof.Proven
 ) -> RegionResult:
-    per_output = proof.deviations(network, fixed, claim.attack.x)
-    found = Found(max(per_output), per_output, claim.attack.x)
+    found = Found(max(per_output), per_output, x)
     bound = Bound(
         Fraction(proven.linf), Fraction(proven.l2), tuple(map(Fraction, proven.per_output))
     )

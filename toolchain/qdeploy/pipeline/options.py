@@ -16,7 +16,8 @@ from qdeploy.boards import DEFAULT as DEFAULT_BOARD
 from qdeploy.certify import Crew
 from qdeploy.diagnostics import UsageError
 from qdeploy.fixedpoint import MAX_BITS, QFormat, Rounding, parse_format
-from qdeploy.ir import Activations, Box, QuantizeRequest
+from qdeploy.ir import Activations, Box, Network, QuantizeRequest
+from qdeploy.proof import DecisionKind
 
 DEFAULT_VECTORS = 256
 MOST_JOBS = 256
@@ -49,6 +50,7 @@ class Options:
     tolerance: str | None = None
     norm: str = "inf"
     work: float | None = None
+    decision: str | None = None
     time_limit: float | None = None
     jobs: int | None = None
     """None: as many as this process may use cores."""
@@ -140,6 +142,26 @@ def _choice(kind: type[Choice], text: str, option: str) -> Choice:
 def read_norm(options: Options) -> Norm:
     """Read --norm."""
     return _choice(Norm, options.norm, "--norm")
+
+
+def read_decision(options: Options) -> DecisionKind | None:
+    """Read --decision."""
+    if options.decision is None:
+        return None
+    return _choice(DecisionKind, options.decision, "--decision")
+
+
+def check_decision(options: Options, network: Network) -> None:
+    """Refuse --decision where there is nothing to choose between.
+
+    Raises:
+        UsageError: the network has one output.
+    """
+    if options.decision is not None and network.outputs[0].size == 1:
+        raise UsageError(
+            f"--decision {options.decision}: the network has one output, so it decides nothing",
+            fix="leave --decision out; --tolerance is for networks that compute a number",
+        )
 
 
 def read_tolerance(options: Options) -> Fraction | None:

@@ -35,9 +35,11 @@ from qdeploy.pipeline.decision import decide, explain_tolerance
 from qdeploy.pipeline.options import (
     DEFAULT_VECTORS,
     Options,
+    check_decision,
     check_limits,
     choose_crew,
     choose_regions,
+    read_decision,
     read_formats,
     read_norm,
     read_tolerance,
@@ -169,8 +171,10 @@ def _program(options: Options, watch: Stopwatch) -> Program:
     formats = read_formats(options)
     check_limits(options)
     choose_crew(options)
+    read_decision(options)
     with watch.stage("import"):
         network = importer.run(options.model)
+        check_decision(options, network)
         regions = choose_regions(options, formats, network.inputs[0].size)
     with watch.stage("quantize"):
         fixed = quantize.run(network, formats.request(regions))

@@ -8,7 +8,7 @@ from qdeploy.ir import Box, Firmware, FixedNetwork, Network, Verdict
 from qdeploy.ir.printing import float_down, float_up
 from qdeploy.ops import known_ops
 from qdeploy.pipeline.stopwatch import Stopwatch
-from qdeploy.report.values import Bound, Found, Material, RegionResult, Statement
+from qdeploy.report.values import Bound, Decided, Found, Material, RegionResult, Statement
 
 BUILD_SCHEMA = 1
 
@@ -95,6 +95,31 @@ def _found(found: Found) -> dict[str, Any]:
     }
 
 
+def _decided(decided: Decided | None) -> dict[str, Any] | None:
+    if decided is None:
+        return None
+    counts = {name: decided.count(name) for name in ("unchanged", "attacked", "open")}
+    total = len(decided.statuses)
+    margin = decided.margin
+    return {
+        "kind": decided.kind,
+        **counts,
+        "shares": {name: count / total for name, count in counts.items()},
+        "margin": None if margin is None else float_up(margin),
+        "regions": [
+            {
+                "status": status,
+                "winner": decided.winners[index],
+                "x": None if x is None else [float(v) for v in x],
+                "pairs": None
+                if decided.pairs is None
+                else [float_up(b) for b in decided.pairs[index]],
+            }
+            for index, (status, x) in enumerate(zip(decided.statuses, decided.points, strict=True))
+        ],
+    }
+
+
 def _region(result: RegionResult) -> dict[str, Any]:
     return {
         **describe_box(result.box),
@@ -111,6 +136,7 @@ def describe_statement(statement: Statement, seconds: float) -> dict[str, Any]:
         "regions": [_region(r) for r in statement.regions],
         "attack": _found(statement.found),
         "methods": list(statement.methods),
+        "decision": _decided(statement.decided),
         "seconds": seconds,
         "sha256": statement.certificate_sha256,
     }

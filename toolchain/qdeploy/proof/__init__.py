@@ -3,19 +3,28 @@
 `check(network, certificate)` is the whole trust: exact integers, no solver, no floating point.
 """
 
-from qdeploy.proof.certificate import ASSUMPTIONS, Certificate, RegionClaim
-from qdeploy.proof.kernel import Proven, check, deviations
+from qdeploy.proof.certificate import (
+    ASSUMPTIONS,
+    Certificate,
+    DecisionKind,
+    DecisionStatus,
+    RegionClaim,
+)
+from qdeploy.proof.kernel import Proven, check, deviations, deviations_at
 from qdeploy.proof.statement import Statement, attest, read, tree_digest, write
 
 __all__ = [
     "ASSUMPTIONS",
     "Certificate",
+    "DecisionKind",
+    "DecisionStatus",
     "Proven",
     "RegionClaim",
     "Statement",
     "attest",
     "check",
     "deviations",
+    "deviations_at",
     "read",
     "tree_digest",
     "write",

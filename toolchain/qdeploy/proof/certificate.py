@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from fractions import Fraction
 
 from qdeploy.ir import Box, FixedNetwork
@@ -80,6 +81,55 @@ class RegionClaim:
     attack: Witness
 
 
+class DecisionKind(StrEnum):
+    """How a classifier's outputs become a decision; the lowest index wins a tie of codes."""
+
+    ARGMAX = "argmax"
+    ARGMIN = "argmin"
+
+
+class DecisionStatus(StrEnum):
+    """What is known about the decisions in one region."""
+
+    UNCHANGED = "unchanged"
+    """For every input of the region device and network decide alike, and for the same output."""
+    ATTACKED = "attacked"
+    """An input is known for which they differ, the network having one winner."""
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """One output wins everywhere, in the network and on the device; how to cut to see it."""
+
+    winner: int
+    network: bytes
+    """A tree over the region; see `qdeploy.proof.decision`."""
+    device: bytes
+    """A tree over the input codes of the region."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attacked:
+    """An input of the region that is decided differently."""
+
+    x: tuple[Fraction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionClaim:
+    """What is claimed about decisions, region by region."""
+
+    kind: DecisionKind
+    grid: int
+    """Enclosures are computed on the grid 2**-grid."""
+    cases: tuple[Unchanged | Attacked | None, ...]
+    """None: open."""
+    pairs: tuple[tuple[Decimal, ...], ...] | None
+    """For every region and i < j (0,1), (0,2), ... (1,2), ...: a bound on how far the difference
+    of outputs i and j of the device lies from that of the network; None: not stated."""
+
+
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """A claim about a model and a program, with everything needed to check it."""
@@ -91,3 +141,4 @@ class Certificate:
     work: float | None = None
     """The budget of the search, in predicted seconds of one core, with which equal requests find
     this certificate again; None where the clock or a person ended the search. Proves nothing."""
+    decision: DecisionClaim | None = None

@@ -21,12 +21,16 @@ from qdeploy.diagnostics import RefusedError
 from qdeploy.ir import Box, Firmware, SourceTree, decode_program, encode_program, program_digest
 from qdeploy.proof.certificate import (
     ASSUMPTIONS,
+    Attacked,
     Certificate,
     ConePart,
+    DecisionClaim,
+    DecisionKind,
     Part,
     RegionClaim,
     SignedDual,
     SplitPart,
+    Unchanged,
     Witness,
 )
 from qdeploy.proof.cone import Dual
@@ -199,7 +203,17 @@ def _seal(predicate: Json, subject: object) -> dict[str, str]:
     seal["program structure"] = _digest([nodes, program["inputs"], program["outputs"]])
     for index, region in enumerate(predicate["regions"]):
         seal |= _seal_region(region, f"region {index}")
+    if "decision" in predicate:
+        seal |= _seal_decision(predicate["decision"])
     return seal
+
+
+def _seal_decision(decision: Json) -> dict[str, str]:
+    return {
+        "decision": _digest([decision["kind"], decision["grid"]]),
+        "decision cases": _digest(decision["cases"]),
+        "decision pairs": _digest(decision["pairs"]),
+    }
 
 
 def _seal_region(region: Json, name: str) -> dict[str, str]:
@@ -234,6 +248,8 @@ def _encode(statement: Statement) -> Json:
         "work": None if certificate.work is None else repr(float(certificate.work)),
         "assumptions": list(ASSUMPTIONS),
     }
+    if certificate.decision is not None:
+        predicate["decision"] = _encode_decision(certificate.decision)
     predicate["seal"] = _seal(predicate, subject)
     return {
         "_type": STATEMENT_TYPE,
@@ -276,7 +292,7 @@ def _encode_data(data: ConePart | SplitPart | None) -> Json | None:
         case ConePart():
             return _encode_cone(data)
         case SplitPart():
-            return {"grid": data.grid, "tree": base64.b64encode(data.tree).decode("ascii")}
+            return {"grid": data.grid, "tree": _encode_bytes(data.tree)}
 
 
 def _encode_cone(data: ConePart) -> Json:
@@ -299,6 +315,31 @@ def _encode_dual(dual: Dual) -> Json:
     }
 
 
+def _encode_bytes(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _encode_decision(claim: DecisionClaim) -> Json:
+    pairs = claim.pairs
+    return {
+        "kind": claim.kind.value,
+        "grid": claim.grid,
+        "cases": [_encode_case(case) for case in claim.cases],
+        "pairs": None if pairs is None else [[str(b) for b in row] for row in pairs],
+    }
+
+
+def _encode_case(case: Unchanged | Attacked | None) -> Json | None:
+    match case:
+        case None:
+            return None
+        case Attacked():
+            return {"x": _encode_point(case.x)}
+        case Unchanged():
+            network, device = _encode_bytes(case.network), _encode_bytes(case.device)
+            return {"winner": case.winner, "network": network, "device": device}
+
+
 # --- decoding --------------------------------------------------------------------------------
 
 
@@ -314,6 +355,7 @@ def _decode(data: Json) -> Statement:
         decode_program(predicate["program"]),
         tuple(_decode_region(region) for region in predicate["regions"]),
         None if predicate["work"] is None else _work(predicate["work"]),
+        _decode_decision(predicate["decision"]) if "decision" in predicate else None,
     )
     subjects = {_text(s["name"]): _text(s["digest"]["sha256"]) for s in data["subject"]}
     if subjects.get(_model_subject(certificate)) != certificate.model_sha256:
@@ -359,10 +401,32 @@ def _decode_data(data: Json | None) -> ConePart | SplitPart | None:
 
 
 def _decode_split(data: Json) -> SplitPart:
-    if not isinstance(data["tree"], str):
+    return SplitPart(_integer(data["grid"]), _decode_tree(data["tree"]))
+
+
+def _decode_tree(tree: object) -> bytes:
+    if not isinstance(tree, str):
         raise TypeError("a tree is a text in base64")
-    tree = base64.b64decode(data["tree"], validate=True)
-    return SplitPart(_integer(data["grid"]), tree)
+    return base64.b64decode(tree, validate=True)
+
+
+def _decode_decision(data: Json) -> DecisionClaim:
+    pairs = data["pairs"]
+    return DecisionClaim(
+        DecisionKind(_text(data["kind"])),
+        _integer(data["grid"]),
+        tuple(_decode_case(case) for case in data["cases"]),
+        None if pairs is None else tuple(tuple(_bound(b) for b in row) for row in pairs),
+    )
+
+
+def _decode_case(case: Json | None) -> Unchanged | Attacked | None:
+    if case is None:
+        return None
+    if "x" in case:
+        return Attacked(_decode_point(case["x"]))
+    network, device = (_decode_tree(case[name]) for name in ("network", "device"))
+    return Unchanged(_integer(case["winner"]), network, device)
 
 
 def _decode_cone(data: Json) -> ConePart:

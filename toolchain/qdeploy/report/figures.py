@@ -9,12 +9,13 @@ from fractions import Fraction
 from qdeploy.fixedpoint import QFormat
 from qdeploy.ir import FixedNetwork
 from qdeploy.ir.printing import text_down, text_up
-from qdeploy.report.values import Bound, Found
+from qdeploy.report.values import Bound, Decided, Found
 
 BAR_LEFT = 96.0
 BAR_WIDTH = 440.0
 ROW_HEIGHT = 26.0
 FORMAT_WIDTH = 520.0
+DECISION_WIDTH = 640.0
 MOST_ROWS = 32
 """Outputs drawn one by one; of wider networks the worst are drawn and the rest counted."""
 
@@ -58,6 +59,28 @@ def bar_chart(bound: Bound | None, found: Found) -> BarChart:
         for row, index in enumerate(shown)
     )
     return BarChart(bars, len(bars) * ROW_HEIGHT, len(limits) - len(bars))
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One part of the regions, as a piece of one bar."""
+
+    count: int
+    x: float
+    width: float
+    share: str
+
+
+def decision_bar(decided: Decided) -> dict[str, Share]:
+    """Lay the shares side by side, in the order unchanged, attacked, open."""
+    total, x = len(decided.statuses), 0.0
+    bar = {}
+    for status in ("unchanged", "attacked", "open"):
+        count = decided.count(status)
+        width = round(count / total * DECISION_WIDTH, 2)
+        bar[status] = Share(count, round(x, 2), width, f"{1000 * count // total / 10:g} %")
+        x += width
+    return bar
 
 
 def _length(share: Fraction) -> float:

@@ -12,10 +12,12 @@ from qdeploy.report._environment import render
 from qdeploy.report.figures import (
     BAR_LEFT,
     BAR_WIDTH,
+    DECISION_WIDTH,
     FORMAT_WIDTH,
     ROW_HEIGHT,
     BarChart,
     bar_chart,
+    decision_bar,
     format_chart,
     tightness,
 )
@@ -84,6 +86,7 @@ def _values(material: Material) -> dict[str, object]:
         "statement": statement,
         "proven": statement.bound is not None,
         "headline": _headline(statement),
+        "decision": _decision(statement),
         "regions": tuple(_region(r, i) for i, r in enumerate(statement.regions[:MOST_REGIONS])),
         "omitted_regions": max(0, len(statement.regions) - MOST_REGIONS),
         "formats": format_chart(material.fixed),
@@ -117,6 +120,20 @@ def _headline(statement: Statement) -> dict[str, str]:
         "l2": "none" if bound is None else text_up(bound.l2),
         "found": text_down(found.linf),
         "tightness": tightness(bound, found),
+    }
+
+
+def _decision(statement: Statement) -> dict[str, object] | None:
+    decided = statement.decided
+    if decided is None:
+        return None
+    margin = decided.margin
+    return {
+        "kind": decided.kind,
+        "total": len(decided.statuses),
+        "width": DECISION_WIDTH,
+        "margin": "" if margin is None else text_up(margin),
+        **decision_bar(decided),
     }
 
 

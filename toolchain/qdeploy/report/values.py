@@ -38,6 +38,30 @@ class RegionResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """What is known about the decisions of device and network, region by region."""
+
+    kind: str
+    statuses: tuple[str, ...]
+    """`unchanged` (proven), `attacked` (by an input that is decided differently) or `open`."""
+    winners: tuple[int | None, ...]
+    """The output that wins all over an unchanged region."""
+    points: tuple[tuple[Fraction, ...] | None, ...]
+    """The input that is decided differently in an attacked region."""
+    pairs: tuple[tuple[Fraction, ...], ...] | None
+    """For i < j, a proven bound on how far the difference of outputs i and j is off."""
+
+    def count(self, status: str) -> int:
+        """Return in how many regions this is known."""
+        return self.statuses.count(status)
+
+    @property
+    def margin(self) -> Fraction | None:
+        """Where the network's winner leads by more, the device decides alike; None: not stated."""
+        return None if self.pairs is None else max(max(row) for row in self.pairs)
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """Everything a certificate says, for people and for build.json."""
 
@@ -45,6 +69,7 @@ class Statement:
     methods: tuple[str, ...]
     assumptions: tuple[str, ...]
     certificate_sha256: str
+    decided: Decided | None = None
 
     @property
     def bound(self) -> Bound | None:

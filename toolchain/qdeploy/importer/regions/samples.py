@@ -35,7 +35,7 @@ _BROKEN_ARCHIVE = (
 )
 _BROKEN_HEADER = (ValueError, TypeError, SyntaxError, RecursionError, tokenize.TokenError)
 MAX_MEMBERS = 1000
-MAX_CUBES = 1000
+MAX_CUBES = 4096
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
