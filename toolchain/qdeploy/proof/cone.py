@@ -94,6 +94,8 @@ class Cone:
     objective: Forms
     """The deviation of every output."""
     grid: int
+    entering: tuple[Forms, Forms]
+    """The input x of the network, and what the other side's input differs from it by."""
 
     @property
     def size(self) -> int:
@@ -230,6 +232,7 @@ def build(pair: Pair, ranges: Ranges, *, slacks: bool) -> Cone:
     e = builder.variables(ranges.input.e, "e", -1)
     if pair.input_rounding is Rounding.TRUNC:
         _record_truncation(builder, a, e)
+    entering = (a, e)
     last = len(pair.layers) - 1
     for index, (layer, found) in enumerate(zip(pair.layers, ranges.layers, strict=True)):
         y, d = _affine(layer, a, e, pair.grid)
@@ -238,7 +241,12 @@ def build(pair: Pair, ranges: Ranges, *, slacks: bool) -> Cone:
         a, delta = _activation(builder, layer.curve, found, (y, d), index)
         e = delta + r
     return Cone(
-        np.stack(builder.rows), tuple(builder.tags), tuple(builder.complements), e, pair.grid
+        np.stack(builder.rows),
+        tuple(builder.tags),
+        tuple(builder.complements),
+        e,
+        pair.grid,
+        entering,
     )
 
 

@@ -48,7 +48,11 @@ def boxes_on_grid(boxes: Sequence[Box], grid: int) -> Interval:
 
 def analyse(pair: Pair, boxes: Interval, *, use_linear: bool) -> Ranges:
     """Enclose every quantity of the pair over each box."""
-    entering = input_signal(pair, boxes)
+    return enclose(pair, input_signal(pair, boxes), use_linear=use_linear)
+
+
+def enclose(pair: Pair, entering: Signal, *, use_linear: bool) -> Ranges:
+    """Enclose every quantity of the pair for whatever enters it, [boxes, n]."""
     found: list[LayerRanges] = []
     for index, layer in enumerate(pair.layers):
         signal = entering if index == 0 else found[-1].out

@@ -8,14 +8,10 @@ digests names the part that somebody changed; it convinces nobody of anything: t
 
 import base64
 import hashlib
-import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from fractions import Fraction
-from typing import Any, TypeVar
 
 from qdeploy.diagnostics import RefusedError
 from qdeploy.ir import Box, Firmware, SourceTree, decode_program, encode_program, program_digest
@@ -33,23 +29,25 @@ from qdeploy.proof.certificate import (
     Unchanged,
     Witness,
 )
-from qdeploy.proof.cone import Dual
+from qdeploy.proof.strict import LONGEST_NUMBER, STATEMENT_TYPE, Json
+from qdeploy.proof.strict import bound as _bound
+from qdeploy.proof.strict import canonical as _canonical
+from qdeploy.proof.strict import decode_dual as _decode_dual
+from qdeploy.proof.strict import decode_point as _decode_point
+from qdeploy.proof.strict import digest as _digest
+from qdeploy.proof.strict import encode_dual as _encode_dual
+from qdeploy.proof.strict import encode_point as _encode_point
+from qdeploy.proof.strict import integer as _integer
+from qdeploy.proof.strict import parse as _parse
+from qdeploy.proof.strict import refusing as _refusing
+from qdeploy.proof.strict import text as _text
+from qdeploy.proof.strict import texts as _texts
 
 SCHEMA = 1
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:qdeploy:certificate:v1"
 
 _LARGEST_FILE = 64 * 1024 * 1024
-_LARGEST_DIGITS = 1233
-"""Decimal digits of a 4096-bit integer."""
-_DUAL_BITS = 256
-"""Of an integer in a dual: multipliers of order 1 have about 40."""
-_LONGEST_NUMBER = 40
-_LONGEST_NAME = 200
 _REGION_NAME = re.compile(r"[A-Za-z0-9_.:+-]{0,80}")
-
-T = TypeVar("T")
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,65 +102,6 @@ def read(text: bytes) -> Statement:
     if _canonical(_encode(statement)) != _canonical(data):
         raise RefusedError("certificate: it has fields or spellings that its schema does not")
     return statement
-
-
-# --- JSON without surprises ------------------------------------------------------------------
-
-
-def _canonical(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(_canonical(value).encode("ascii")).hexdigest()
-
-
-def _parse(text: bytes) -> Json:
-    def unique(pairs: list[tuple[str, Any]]) -> Json:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ValueError("a key appears twice")
-        return found
-
-    def no_float(literal: str) -> float:
-        raise ValueError(f"number {literal[:_LONGEST_NUMBER]} is no integer")
-
-    def integer(literal: str) -> int:
-        if len(literal) > _LARGEST_DIGITS:
-            raise ValueError("an integer has more than 4096 bits")
-        return int(literal)
-
-    def parse() -> Any:  # noqa: ANN401  any JSON value
-        return json.loads(
-            text.decode("ascii"),
-            object_pairs_hook=unique,
-            parse_float=no_float,
-            parse_constant=no_float,
-            parse_int=integer,
-        )
-
-    data = _refusing("certificate", parse)
-    if not isinstance(data, dict):
-        raise RefusedError("certificate: it is no JSON object")
-    return data
-
-
-def _refusing(place: str, action: Callable[[], T]) -> T:
-    """Run `action` on untrusted data; whatever is wrong with them is a refusal."""
-    try:
-        return action()
-    except KeyError as problem:
-        raise RefusedError(f"{place}: part {problem} is missing") from problem
-    except (
-        ValueError,
-        TypeError,
-        AttributeError,
-        ArithmeticError,
-        IndexError,
-        RecursionError,
-        MemoryError,
-    ) as problem:
-        raise RefusedError(f"{place}: malformed ({problem})") from problem
 
 
 # --- the seal --------------------------------------------------------------------------------
@@ -272,10 +211,6 @@ def _encode_region(claim: RegionClaim) -> Json:
     }
 
 
-def _encode_point(point: tuple[Fraction, ...]) -> list[str]:
-    return [float(v).hex() for v in point]
-
-
 def _encode_part(part: Part) -> Json:
     return {
         "method": part.method,
@@ -302,16 +237,6 @@ def _encode_cone(data: ConePart) -> Json:
             {"output": s.output, "sign": s.sign, "dual": _encode_dual(s.dual)} for s in data.sides
         ],
         "norm": None if data.norm is None else _encode_dual(data.norm),
-    }
-
-
-def _encode_dual(dual: Dual) -> Json:
-    return {
-        "t": dual.t,
-        "tau": dual.tau,
-        "products": [list(entry) for entry in dual.products],
-        "complements": [list(entry) for entry in dual.complements],
-        "factor": [list(row) for row in dual.factor],
     }
 
 
@@ -381,10 +306,6 @@ def _decode_region(region: Json) -> RegionClaim:
     )
 
 
-def _decode_point(point: list[str]) -> tuple[Fraction, ...]:
-    return tuple(Fraction(float.fromhex(v)) for v in point)
-
-
 def _decode_part(part: Json) -> Part:
     return Part(
         _text(part["method"]),
@@ -440,32 +361,6 @@ def _decode_cone(data: Json) -> ConePart:
     return ConePart(data["slacks"], sides, norm)
 
 
-def _decode_dual(data: Json) -> Dual:
-    products = tuple((_integer(i), _integer(j), _integer(m)) for i, j, m in data["products"])
-    complements = tuple((_integer(k), _integer(m)) for k, m in data["complements"])
-    factor = tuple(tuple(_integer(v) for v in row) for row in data["factor"])
-    return Dual(_integer(data["t"]), _integer(data["tau"]), products, complements, factor)
-
-
-def _integer(value: object) -> int:
-    if type(value) is not int or value.bit_length() > _DUAL_BITS:
-        raise TypeError("an integer of reasonable size is expected")
-    return value
-
-
-def _text(value: object) -> str:
-    """Return a short printable text: it may come to stand on a terminal or a page."""
-    if not isinstance(value, str) or len(value) > _LONGEST_NAME or not value.isprintable():
-        raise TypeError("a short printable text is expected")
-    return value
-
-
-def _texts(values: object) -> dict[str, str]:
-    if not isinstance(values, dict):
-        raise TypeError("an object is expected")
-    return {_text(k): _text(v) for k, v in values.items()}
-
-
 def _encode_name(name: str) -> str:
     """Return a region's name in letters that no reader can take for a statement."""
     return re.sub(r"[^A-Za-z0-9_.:+-]", "_", name)[:80]
@@ -473,18 +368,7 @@ def _encode_name(name: str) -> str:
 
 def _work(value: object) -> float:
     """Return a budget; another spelling of it is noticed when it is written again."""
-    work = float(_text(value)[:_LONGEST_NUMBER])
+    work = float(_text(value)[:LONGEST_NUMBER])
     if not 0 <= work < math.inf:
         raise ValueError("the work is no non-negative number")
     return work
-
-
-def _bound(value: object) -> Decimal:
-    text = _text(value)
-    try:
-        number = Decimal(text[:_LONGEST_NUMBER])
-    except InvalidOperation as problem:
-        raise ValueError("a bound is no number") from problem
-    if not number.is_finite() or number < 0:
-        raise ValueError("a bound is negative or infinite")
-    return number
