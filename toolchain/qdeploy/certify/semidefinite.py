@@ -5,7 +5,7 @@ what is missing for positive semidefiniteness is added as tau, and the kernel th
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -60,6 +60,22 @@ class Facts:
     norms: NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a solver sees where it is not the facts themselves but sums of them."""
+
+    facts: Facts
+    columns: NDArray[np.float64]
+    """Of unit norm."""
+    expand: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    """Multipliers of the columns -> multipliers of the facts."""
+
+
+def directly(facts: Facts) -> Offer:
+    """Offer the facts one by one."""
+    return Offer(facts, facts.columns, lambda multipliers: multipliers)
+
+
 def offer(facts: Cone) -> Facts | None:
     """Choose the products that matter and lay out their matrices; None if doubles cannot.
 
@@ -73,11 +89,11 @@ def offer(facts: Cone) -> Facts | None:
     forms = facts.forms.astype(np.float64) * scale
     pairs = _chosen_pairs(facts.tags)
     left, right = (forms[[p[side] for p in pairs]] for side in (0, 1))
-    columns = _symmetric_products(left, right)
+    columns = symmetric_products(left, right)
     if facts.complements:
         phi = np.array([c.phi for c in facts.complements]).astype(np.float64) * scale
         psi = np.array([c.psi for c in facts.complements]).astype(np.float64) * scale
-        more = _symmetric_products(phi, psi)
+        more = symmetric_products(phi, psi)
         more[0] += [float(c.slack) * scale * scale for c in facts.complements]
         columns = np.concatenate([columns, more], axis=1)
     norms = np.maximum(np.linalg.norm(columns, axis=0), _SMALLEST_COLUMN)
@@ -96,17 +112,17 @@ def _chosen_pairs(tags: tuple[tuple[str, int, int], ...]) -> list[tuple[int, int
     return sorted(chosen)
 
 
-def _triangle(size: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Rows, columns and weights of the upper triangle, column by column."""
+def triangle(size: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return rows, columns and weights of the upper triangle, column by column."""
     columns, rows = np.tril_indices(size)
     return rows, columns, np.where(rows == columns, 1.0, np.sqrt(2.0))
 
 
-def _symmetric_products(
+def symmetric_products(
     left: NDArray[np.float64], right: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return sym(left_k right_k^T) for every k as columns in solver coordinates."""
-    rows, columns, weights = _triangle(left.shape[1])
+    rows, columns, weights = triangle(left.shape[1])
     products = left[:, rows] * right[:, columns] + left[:, columns] * right[:, rows]
     return np.asarray((0.5 * products * weights).T)
 
@@ -120,22 +136,44 @@ def prove_side(facts: Facts, solver: Solver, output: int, sign: int) -> SignedDu
 
 def prove_objective(facts: Facts, solver: Solver, objective: Raw) -> Dual | None:
     """Ask for a bound on a quadratic objective (on the grid 2**-2grid)."""
-    rows, columns, weights = _triangle(facts.cone.size)
-    scale = 2.0 ** (-2 * facts.cone.grid)
+    return prove_offer(directly(facts), solver, objective)
+
+
+def prove_offer(offered: Offer, solver: Solver, objective: Raw) -> Dual | None:
+    """Ask for a bound on a quadratic objective; None where the answer proves nothing."""
+    facts = offered.facts
     if widest(objective) > 2 * facts.cone.grid + _MOST_EXTRA_BITS:
         return None
-    target = objective[rows, columns].astype(np.float64) * scale * weights
-    candidate = solver.solve(ConicProblem(facts.cone.size, target, facts.columns))
+    target = flattened(objective, facts.cone.grid)
+    # A power of two brings large objectives to order 1, for the solver's tolerances.
+    unit = 2.0 ** max(0, int(np.frexp(np.abs(target).max(initial=0.0))[1]) - 2)
+    candidate = solver.solve(ConicProblem(facts.cone.size, target / unit, offered.columns))
     if candidate is None:
         return None
+    multipliers = offered.expand(candidate.multipliers) * unit
+    found = replace(candidate, t=candidate.t * unit, multipliers=multipliers)
+    return repair(facts, objective, found)
+
+
+def flattened(matrix: Raw, grid: int) -> NDArray[np.float64]:
+    """Return a symmetric matrix on the grid 2**-2grid in solver coordinates."""
+    rows, columns, weights = triangle(len(matrix))
+    return np.asarray(matrix[rows, columns].astype(np.float64) * 2.0 ** (-2 * grid) * weights)
+
+
+def repair(facts: Facts, objective: Raw, candidate: Candidate) -> Dual | None:
+    """Round a candidate to integers and repair it; None where nothing is accepted.
+
+    Its multipliers belong to facts of unit norm: first those of the pairs, then the complements.
+    """
     try:
-        return _certify(facts, objective, candidate)
+        return _repair(facts, objective, candidate)
     except (np.linalg.LinAlgError, OverflowError):
         return None
 
 
-def _certify(facts: Facts, objective: Raw, candidate: Candidate) -> Dual | None:
-    """Round a candidate to integers and repair it until the kernel accepts it."""
+def _repair(facts: Facts, objective: Raw, candidate: Candidate) -> Dual | None:
+    """Round a candidate to integers and raise tau until the kernel accepts it."""
     unit = 1 << cone.MULTIPLIER_BITS
     values = np.maximum(candidate.multipliers, 0.0) / facts.norms
     raw = [round(Fraction(v) * unit) for v in values.tolist()]

@@ -235,7 +235,7 @@ def build(pair: Pair, ranges: Ranges, *, slacks: bool) -> Cone:
     entering = (a, e)
     last = len(pair.layers) - 1
     for index, (layer, found) in enumerate(zip(pair.layers, ranges.layers, strict=True)):
-        y, d = _affine(layer, a, e, pair.grid)
+        y, d = affine(layer, a, e, pair.grid)
         d = d + builder.errors(found.before, "q", index, free=slacks)
         r = builder.errors(found.r, "r", index, free=slacks and index < last)
         a, delta = _activation(builder, layer.curve, found, (y, d), index)
@@ -258,7 +258,7 @@ def _record_truncation(builder: _Builder, value: Forms, error: Forms) -> None:
             builder.complements.append(fact.scaled_up(builder.grid))
 
 
-def _affine(layer: Layer, a: Forms, e: Forms, grid: int) -> tuple[Forms, Forms]:
+def affine(layer: Layer, a: Forms, e: Forms, grid: int) -> tuple[Forms, Forms]:
     """Forms of y = W a + c and d = V e + (V - W) a + (v - c)."""
     y = _image(layer.w, a, grid)
     d = _image(layer.v, e, grid) + _image(layer.v - layer.w, a, grid)
@@ -397,10 +397,11 @@ def _record_relu(
     builder.nonnegative(psi, (f"{kind}_psi", layer, neuron))
     builder.at_most(phi, high, (f"{kind}_phi_hi", layer, neuron))
     builder.at_most(psi, -low, (f"{kind}_psi_hi", layer, neuron))
-    builder.complements.append(_complement(phi, psi, bounds, builder.grid))
+    fact = complement(phi, psi, bounds)
+    builder.complements.append(fact.scaled_up(builder.grid))
 
 
-def _complement(phi: Forms, psi: Forms, bounds: tuple[int, int], grid: int) -> Complement:
+def complement(phi: Forms, psi: Forms, bounds: tuple[int, int]) -> Complement:
     """Return phi * psi <= 0 as a fact about the forms' rows.
 
     With phi = p + rho and psi = s + sigma: 0 = phi psi = (p + rho)(s + sigma), phi >= 0, so
@@ -412,7 +413,7 @@ def _complement(phi: Forms, psi: Forms, bounds: tuple[int, int], grid: int) -> C
     row[0] = row[0] - psi.lo[0]
     reach = max(-low, int(psi.hi[0] - psi.lo[0]))
     residual = max(abs(int(phi.lo[0])), abs(int(phi.hi[0])))
-    return Complement(phi.rows[0], row, residual * reach).scaled_up(grid)
+    return Complement(phi.rows[0], row, residual * reach)
 
 
 def _record_hull(

@@ -16,7 +16,7 @@ from qdeploy import ops
 from qdeploy.diagnostics import RefusedError
 from qdeploy.fixedpoint import round_fraction
 from qdeploy.ir import Box, FixedNetwork, Network, exact
-from qdeploy.proof import cone, decision, tree
+from qdeploy.proof import cone, decision, paper, tree
 from qdeploy.proof.certificate import (
     Certificate,
     ConePart,
@@ -89,6 +89,11 @@ class Analysis:
         """Error per output of having the network's parameters on the proof's grid."""
         return np.asarray(reference_error(self.pair, self.intervals)[0])
 
+    @cached_property
+    def paper_cone(self) -> Cone:
+        """The paper's facts; enclosures by intervals only scale its variables."""
+        return paper.build(self.pair, self.intervals.row(0))
+
     def cone_size(self, *, slacks: bool) -> int:
         """Return what `cone` would have for components, without building it."""
         return cone.count_variables(self.pair, self.tight.row(0), slacks=slacks)
@@ -139,6 +144,8 @@ def prove_part(known: Analysis, method: str, data: ConePart | SplitPart | None) 
             return _part(known, method, _deviation(known.tight))
         case "sdp", ConePart():
             return _cone_part(known, data)
+        case "sdp-paper", ConePart():
+            return _paper_part(known, data)
         case "split", SplitPart():
             return _split_part(known, data)
         case _:
@@ -224,6 +231,14 @@ def _cone_part(known: Analysis, data: ConePart) -> Part:
 def output_bound(larger_side: Fraction, reference: Fraction) -> Decimal:
     """State the bound of an output from both its sides and the error of its reference."""
     return decimal_above(max(larger_side, Fraction(0)) + reference)
+
+
+def _paper_part(known: Analysis, data: ConePart) -> Part:
+    """The paper bounds the square of the 2-norm, which no output exceeds."""
+    if data.slacks or data.sides or data.norm is None:
+        raise DualError("the paper's method proves the 2-norm and nothing else")
+    norm = _norm_bound(known, known.paper_cone, data.norm)
+    return Part("sdp-paper", (norm,) * known.pair.layers[-1].width, norm, data)
 
 
 def side_objective(facts: Cone, output: int, sign: int) -> tuple[Raw, int, int]:
@@ -428,6 +443,8 @@ def _require_affordable(known: Analysis, claim: RegionClaim, place: str) -> None
             raise RefusedError(f"{place}: the network is too deep and wide for linear bounds")
         if isinstance(part.data, ConePart):
             size = known.cone_size(slacks=part.data.slacks)
+            if part.method == "sdp-paper":
+                size = paper.count_variables(known.pair, known.intervals.row(0))
             if size > LARGEST_CONE:
                 raise RefusedError(f"{place}: a cone of {size} components is over {LARGEST_CONE}")
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class ConicProblem:
-    """Minimise t subject to t E00 - target - sum_k m_k fact_k positive semidefinite, m >= 0.
+    """Minimise t + prices m subject to t E00 - target - sum_k m_k fact_k being positive
+    semidefinite, m >= 0.
 
     Symmetric [size, size] matrices stand as vectors of their upper triangles, column by column,
     off-diagonal entries times sqrt(2): `target` [size (size + 1) / 2], `facts` one column each.
@@ -18,6 +19,8 @@ class ConicProblem:
     size: int
     target: NDArray[np.float64]
     facts: NDArray[np.float64]
+    prices: NDArray[np.float64] | None = None
+    """Of every multiplier; None: they cost nothing."""
 
 
 @dataclass(frozen=True, slots=True)

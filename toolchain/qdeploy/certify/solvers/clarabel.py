@@ -27,6 +27,8 @@ class Clarabel:
         unknowns = matrix.shape[1]
         cost = np.zeros(unknowns)
         cost[0] = 1.0
+        if problem.prices is not None:
+            cost[1:] = problem.prices
         cones = [
             clarabel.PSDTriangleConeT(problem.size),
             clarabel.NonnegativeConeT(unknowns - 1),
