@@ -1,8 +1,8 @@
 """What the paper's constraints look like to a solver (see `qdeploy.proof.paper`).
 
 One multiplier a fact: phi and psi of every neuron, their product and its complementarity, the
-slope between any two neurons of either side, and products of the ends of the inputs' ranges. A slope is a sum of
-products, so its multiplier is spread over them before the exact check sees it.
+slope between any two neurons of either side, and products of the ends of the inputs' ranges. A
+slope is a sum of products, so its multiplier is spread over them before the exact check sees it.
 """
 
 import itertools

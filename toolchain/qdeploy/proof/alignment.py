@@ -204,7 +204,7 @@ def _placed(layers: list[Affine], places: Places, widths: list[int]) -> list[_Pl
 def _onto_grid(parameter: FractionArray) -> tuple[Raw, bool]:
     """Round to the nearest multiple of 2**-GRID; say whether any had to move."""
     half = Fraction(1, 2 << GRID)
-    raw = integers(parameter.shape)
-    raw.flat = [ceil_to_grid(p - half, GRID) for p in parameter.ravel()]
-    moved = any(r != p * (1 << GRID) for r, p in zip(raw.ravel(), parameter.ravel(), strict=True))
-    return raw, moved
+    raw = integers(parameter.size)
+    raw[:] = [ceil_to_grid(p - half, GRID) for p in parameter.ravel()]
+    moved = any(r != p * (1 << GRID) for r, p in zip(raw, parameter.ravel(), strict=True))
+    return np.asarray(raw.reshape(parameter.shape)), moved

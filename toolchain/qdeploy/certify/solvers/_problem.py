@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class ConicProblem:
-    """Minimise t + prices m subject to t E00 - target - sum_k m_k fact_k being positive
-    semidefinite, m >= 0.
+    """Minimise t + prices m over m >= 0 with t E00 - target - sum_k m_k fact_k semidefinite.
 
     Symmetric [size, size] matrices stand as vectors of their upper triangles, column by column,
     off-diagonal entries times sqrt(2): `target` [size (size + 1) / 2], `facts` one column each.
