@@ -12,7 +12,7 @@ import click
 import qdeploy
 import qdeploy.cli
 
-ORDER = ("build", "certify", "verify", "validate", "inspect", "boards", "doctor")
+ORDER = ("build", "certify", "verify", "validate", "compare", "inspect", "boards", "doctor")
 """The order in which help lists commands: the order in which one meets them."""
 
 

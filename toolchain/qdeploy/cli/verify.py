@@ -11,7 +11,8 @@ import click
 
 from qdeploy import importer, proof
 from qdeploy.cli._answer import Answer, columns, json_option
-from qdeploy.diagnostics import ExitCode, InputError, RefusedError, Where
+from qdeploy.cli._similar import describe, region
+from qdeploy.diagnostics import ExitCode, InputError, RefusedError, UsageError, Where
 from qdeploy.ir.printing import float_up, text_up
 
 EXAMPLE = """\b
@@ -22,7 +23,6 @@ MOST_BYTES = 256 * 1024 * 1024
 C_FILES = frozenset({".c", ".h", ".s", ".S"})
 """A file of these in a library could change what is compiled."""
 _MOST_REGIONS = 3
-_MOST_SIDES = 4
 
 
 @click.command("verify", short_help="Check a certificate, without any solver.", epilog=EXAMPLE)
@@ -31,8 +31,9 @@ _MOST_SIDES = 4
     "--model",
     type=click.Path(path_type=Path),
     required=True,
+    multiple=True,
     metavar="MODEL.onnx",
-    help="The model the certificate is about.",
+    help="The model the certificate is about; two of them, in order, for what compare wrote.",
 )
 @click.option(
     "--sources",
@@ -41,18 +42,53 @@ _MOST_SIDES = 4
     help="Also generate the C library again and compare it with DIR, byte for byte.",
 )
 @json_option
-def command(certificate: Path, model: Path, sources: Path | None) -> Answer:
+def command(certificate: Path, model: tuple[Path, ...], sources: Path | None) -> Answer:
     """Check a certificate in exact arithmetic, from the model file and the certificate alone."""
+    content = _read(certificate)
+    if proof.is_similarity(content):
+        return _similarity(content, certificate.name, model, sources)
+    if len(model) != 1:
+        raise UsageError("a certificate is about one model", fix="give --model once")
+    return _certificate(content, certificate.name, model[0], sources)
+
+
+def _certificate(content: bytes, name: str, model: Path, sources: Path | None) -> Answer:
     network = importer.run(model)
     try:
-        statement = proof.read(_read(certificate))
+        statement = proof.read(content)
         proven = proof.check(network, statement.certificate)
         if sources is not None:
             _compare(statement, sources)
     except RefusedError as refusal:
         return _refused(refusal)
-    answer = _proven(proven, [certificate.name, model.name], sources)
+    answer = _proven(proven, [name, model.name], sources)
     return _with_decision(answer, statement.certificate, proven)
+
+
+def _similarity(
+    content: bytes, name: str, models: tuple[Path, ...], sources: Path | None
+) -> Answer:
+    """Check what `qdeploy compare` wrote."""
+    if len(models) != len(("first", "second")) or sources is not None:
+        raise UsageError(
+            "this file compares two models, and no library belongs to it",
+            fix="give --model twice, first and second model, and no --sources",
+        )
+    networks = (importer.run(models[0]), importer.run(models[1]))
+    try:
+        proven = proof.check_similarity(networks, proof.read_similarity(content))
+    except RefusedError as refusal:
+        return _refused(refusal)
+    facts = [("certificate", name), ("f1", models[0].name), ("f2", models[1].name)]
+    x1, x2, x = (float_up(g) for g in proven.gammas)
+    data = {
+        "verdict": "proven",
+        "linf": float_up(Fraction(proven.linf)),
+        "per_output": [float_up(Fraction(b)) for b in proven.per_output],
+        "gammas": {"x1": x1, "x2": x2, "x": x, "constant": float_up(Fraction(proven.constant))},
+        "reason": None,
+    }
+    return Answer(data, f"proven\n\n{columns([*facts, *describe(proven)], '  ')}")
 
 
 def _read(path: Path, what: str = "the certificate") -> bytes:
@@ -141,21 +177,10 @@ def _with_decision(
 
 def _regions(proven: Sequence[proof.Proven]) -> str:
     """Say the corners: a name in a certificate is what somebody chose to write there."""
-    shown = [_box(p) for p in proven[:_MOST_REGIONS]]
+    shown = [region(p.box) for p in proven[:_MOST_REGIONS]]
     if len(proven) > _MOST_REGIONS:
         shown.append(f"and {len(proven) - _MOST_REGIONS} more regions")
     return "; ".join(shown)
-
-
-def _box(proven: proof.Proven) -> str:
-    sides = [
-        f"{float(low)!r} .. {float(high)!r}"
-        for low, high in zip(proven.box.lo, proven.box.hi, strict=True)
-    ]
-    if len(set(sides)) == 1:
-        return f"{sides[0]} for all {len(sides)} inputs" if len(sides) > 1 else sides[0]
-    more = f", … ({len(sides)} inputs)" if len(sides) > _MOST_SIDES else ""
-    return f"[{', '.join(sides[:_MOST_SIDES])}{more}]"
 
 
 COMMAND = command

@@ -2,6 +2,7 @@
 
 from qdeploy.pipeline.api import build, certify
 from qdeploy.pipeline.options import DEFAULT_VECTORS, Options
+from qdeploy.pipeline.similarity import Compared, CompareOptions, run_compare
 from qdeploy.pipeline.stages import Built, Certified, run_build, run_certify
 from qdeploy.pipeline.stopwatch import Stopwatch
 
@@ -9,10 +10,13 @@ __all__ = [
     "DEFAULT_VECTORS",
     "Built",
     "Certified",
+    "CompareOptions",
+    "Compared",
     "Options",
     "Stopwatch",
     "build",
     "certify",
     "run_build",
     "run_certify",
+    "run_compare",
 ]

@@ -11,6 +11,8 @@ from qdeploy.proof.certificate import (
     RegionClaim,
 )
 from qdeploy.proof.kernel import Proven, check, deviations, deviations_at
+from qdeploy.proof.similarity import ProvenSimilarity, Similarity, check_similarity
+from qdeploy.proof.similarity_file import is_similarity, read_similarity, write_similarity
 from qdeploy.proof.statement import Statement, attest, read, tree_digest, write
 
 __all__ = [
@@ -19,13 +21,19 @@ __all__ = [
     "DecisionKind",
     "DecisionStatus",
     "Proven",
+    "ProvenSimilarity",
     "RegionClaim",
+    "Similarity",
     "Statement",
     "attest",
     "check",
+    "check_similarity",
     "deviations",
     "deviations_at",
+    "is_similarity",
     "read",
+    "read_similarity",
     "tree_digest",
     "write",
+    "write_similarity",
 ]

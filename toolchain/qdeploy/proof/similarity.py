@@ -385,7 +385,7 @@ def allowed(question: Question, x1: Sequence[Fraction], x2: Sequence[Fraction]) 
 # --- the check -------------------------------------------------------------------------------
 
 
-def check(networks: tuple[Network, Network], claim: Similarity) -> ProvenSimilarity:
+def check_similarity(networks: tuple[Network, Network], claim: Similarity) -> ProvenSimilarity:
     """Prove a claim again, from nothing but the two networks and its data.
 
     Raises:
