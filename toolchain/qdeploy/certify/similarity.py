@@ -26,8 +26,9 @@ from qdeploy.proof.similarity import (
     Question,
     Similarity,
     Theorem,
-    constant,
+    TheoremProof,
     output_bounds,
+    theorem,
 )
 
 _LARGEST_CONE = 200
@@ -88,9 +89,8 @@ def run(
     progress("searching for the largest difference")
     attack = apart.search(networks, question, request.tries, request.seed)
     plan, note = _plan(known, request)
-    sides, theorem = _cones(known, request, plan, progress)
+    sides, proof = _cones(known, request, plan, progress)
     bounds = output_bounds(known, request.constraints, sides)
-    theorem = _better(known, request, theorem, bounds)
     claim = Similarity(
         names=(networks[0].source.name, networks[1].source.name),
         digests=(networks[0].source.sha256, networks[1].source.sha256),
@@ -98,7 +98,7 @@ def run(
         places=places,
         constraints=request.constraints,
         sides=sides,
-        theorem=theorem,
+        theorem=_better(known, request, proof, bounds),
         per_output=tuple(decimal_above(b) for b in bounds),
         attack=attack,
     )
@@ -131,28 +131,28 @@ def _plan(known: Comparison, request: SimilarityRequest) -> tuple[_Plan, str]:
     if request.constraints is Constraints.PAPER:
         return _Plan(theorem=True, outputs=0), ""
     # With one output and no factors its two sides say all that the theorem could.
-    theorem = any(request.weights.factors) or outputs > 1
-    affordable = min(outputs, int((request.time_limit - theorem * price) / (2 * price)))
+    wanted = any(request.weights.factors) or outputs > 1
+    affordable = min(outputs, int((request.time_limit - wanted * price) / (2 * price)))
     short = f"cones for {affordable} of {outputs} outputs fit the time limit"
-    return _Plan(theorem or affordable == 0, affordable), short if affordable < outputs else ""
+    return _Plan(wanted or affordable == 0, affordable), short if affordable < outputs else ""
 
 
 def _cones(
     known: Comparison, request: SimilarityRequest, plan: _Plan, progress: Progress
-) -> tuple[tuple[SignedDual, ...], Theorem | None]:
+) -> tuple[tuple[SignedDual, ...], TheoremProof | None]:
     offered = _offer(known, request.constraints) if plan.theorem or plan.outputs else None
     if offered is None:
         return (), None
-    solver, theorem = known_solvers()["clarabel"], None
+    solver, proof = known_solvers()["clarabel"], None
     if plan.theorem:
         progress(f"semidefinite bound of the theorem, {offered.facts.cone.size} variables")
-        theorem = prove_theorem(offered, solver, request.weights)
+        proof = prove_theorem(offered, solver, request.weights)
     sides: list[SignedDual] = []
     for output in range(plan.outputs):
         progress(f"semidefinite bound of output {output + 1} of {plan.outputs}")
         both = [semidefinite.prove_side(offered.facts, solver, output, s) for s in (1, -1)]
         sides += [side for side in both if side is not None and None not in both]
-    return tuple(sides), theorem
+    return tuple(sides), proof
 
 
 def _offer(known: Comparison, constraints: Constraints) -> Offer | None:
@@ -162,11 +162,8 @@ def _offer(known: Comparison, constraints: Constraints) -> Offer | None:
     return None if facts is None else semidefinite.directly(facts)
 
 
-def prove_theorem(offered: Offer, solver: Solver, weights: Weights) -> Theorem | None:
-    """Ask for the cheapest factors and constant; None where the answer proves nothing.
-
-    The constant of what is returned is still unknown: the kernel derives it.
-    """
+def prove_theorem(offered: Offer, solver: Solver, weights: Weights) -> TheoremProof | None:
+    """Ask for the cheapest factors and constant; None where the answer proves nothing."""
     facts = offered.facts
     used = [k for k, weight in enumerate(weights.factors) if weight > 0]
     columns, prices, norms = _factors(offered, weights, used)
@@ -178,10 +175,10 @@ def prove_theorem(offered: Offer, solver: Solver, weights: Weights) -> Theorem |
         return None
     split = offered.columns.shape[1]
     factors = np.maximum(candidate.multipliers[split:], 0.0) * unit / norms
-    gammas = [0, 0, 0]
+    rounded = [0, 0, 0]
     for k, value in zip(used, factors.tolist(), strict=True):
-        gammas[k] = int(Fraction(value) * (1 << similarity.GAMMA_BITS)) + 1
-    stated = (gammas[0], gammas[1], gammas[2])
+        rounded[k] = int(Fraction(value) * (1 << similarity.GAMMA_BITS)) + 1
+    stated = (rounded[0], rounded[1], rounded[2])
     found = replace(
         candidate,
         t=candidate.t * unit,
@@ -189,7 +186,7 @@ def prove_theorem(offered: Offer, solver: Solver, weights: Weights) -> Theorem |
     )
     objective = similarity.theorem_objective(facts.cone, stated)
     dual = semidefinite.repair(facts, objective, found)
-    return None if dual is None else Theorem(stated, decimal_above(Fraction(0)), dual)
+    return None if dual is None else TheoremProof(stated, dual)
 
 
 def _factors(
@@ -211,24 +208,19 @@ def _factors(
 def _better(
     known: Comparison,
     request: SimilarityRequest,
-    theorem: Theorem | None,
+    proof: TheoremProof | None,
     bounds: Sequence[Fraction],
 ) -> Theorem:
-    """Return the theorem with its constant, or the one that the outputs' bounds give if better."""
-    plain = Theorem(_PLAIN, decimal_above(Fraction(0)), None)
-    plain = replace(plain, constant=constant(known, (request.constraints, plain), bounds))
-    if theorem is None:
-        return plain
-    proven = constant(known, (request.constraints, theorem), bounds)
-    theorem = replace(theorem, constant=proven)
-    return min(theorem, plain, key=lambda t: price_of(t, request.weights))
+    """Return the theorem as the proof gives it, or as the outputs' bounds do if that is better."""
+    proofs = (None,) if proof is None else (proof, None)
+    found = [theorem(known, (request.constraints, p), bounds) for p in proofs]
+    return min(found, key=lambda t: price_of(t, request.weights))
 
 
-def price_of(theorem: Theorem, weights: Weights) -> float:
+def price_of(found: Theorem, weights: Weights) -> float:
     """Return what the search minimises."""
-    factors = [g * 2.0**-similarity.GAMMA_BITS for g in theorem.gammas]
-    paid = sum(w * f for w, f in zip(weights.factors, factors, strict=True))
-    return paid + weights.constant * float(theorem.constant)
+    paid = sum(w * float(g) for w, g in zip(weights.factors, found.gammas, strict=True))
+    return paid + weights.constant * float(found.constant)
 
 
 # --- which neuron beside which ---------------------------------------------------------------

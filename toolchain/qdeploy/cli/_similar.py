@@ -23,9 +23,11 @@ def right_side(proven: proof.ProvenSimilarity) -> str:
     """Return the right side of Theorem 1, without the terms that are zero."""
     names = ("|x1|^2", "|x2|^2", "|x1 - x2|^2")
     terms = [
-        f"{_up(gamma)} {name}" for gamma, name in zip(proven.gammas, names, strict=True) if gamma
+        f"{_up(Fraction(gamma))} {name}"
+        for gamma, name in zip(proven.theorem.gammas, names, strict=True)
+        if gamma
     ]
-    return " + ".join([*terms, _up(Fraction(proven.constant))])
+    return " + ".join([*terms, _up(Fraction(proven.theorem.constant))])
 
 
 def inputs(proven: proof.ProvenSimilarity) -> str:

@@ -80,12 +80,13 @@ def _similarity(
     except RefusedError as refusal:
         return _refused(refusal)
     facts = [("certificate", name), ("f1", models[0].name), ("f2", models[1].name)]
-    x1, x2, x = (float_up(g) for g in proven.gammas)
+    x1, x2, x = (float_up(Fraction(g)) for g in proven.theorem.gammas)
+    constant = float_up(Fraction(proven.theorem.constant))
     data = {
         "verdict": "proven",
         "linf": float_up(Fraction(proven.linf)),
         "per_output": [float_up(Fraction(b)) for b in proven.per_output],
-        "gammas": {"x1": x1, "x2": x2, "x": x, "constant": float_up(Fraction(proven.constant))},
+        "gammas": {"x1": x1, "x2": x2, "x": x, "constant": constant},
         "reason": None,
     }
     return Answer(data, f"proven\n\n{columns([*facts, *describe(proven)], '  ')}")

@@ -170,8 +170,9 @@ def _summary(
     found: search.Found, proven: proof.ProvenSimilarity, content: bytes, weights: Weights
 ) -> dict[str, Any]:
     claim, question = found.claim, found.claim.question
-    methods = [claim.constraints.value] if claim.sides or claim.theorem.dual is not None else []
-    x1, x2, x = (float_up(g) for g in proven.gammas)
+    methods = [claim.constraints.value] if claim.sides or claim.theorem.proof is not None else []
+    x1, x2, x = (float_up(Fraction(g)) for g in proven.theorem.gammas)
+    constant = float_up(Fraction(proven.theorem.constant))
     return {
         "qdeploy": __version__,
         "models": [
@@ -185,7 +186,7 @@ def _summary(
             for box in (question.first, question.second)
         ],
         "weights": [*weights.factors, weights.constant],
-        "gammas": {"x1": x1, "x2": x2, "x": x, "constant": float_up(Fraction(proven.constant))},
+        "gammas": {"x1": x1, "x2": x2, "x": x, "constant": constant},
         "per_output": [float_up(Fraction(b)) for b in proven.per_output],
         "linf": float_up(Fraction(proven.linf)),
         "attack": {

@@ -63,14 +63,26 @@ class Question:
     """Quantised inputs: |x2 - x1| <= delta in every component."""
 
 
+Factors = tuple[int, int, int]
+"""Of |x1|^2, |x2|^2 and |x1 - x2|^2, in units of 2**-GAMMA_BITS."""
+
+
+@dataclass(frozen=True, slots=True)
+class TheoremProof:
+    """The factors as they are used, and multipliers that prove a constant for them."""
+
+    factors: Factors
+    dual: Dual
+
+
 @dataclass(frozen=True, slots=True)
 class Theorem:
-    """The factors of Theorem 1, and the proof of its constant."""
+    """Theorem 1 with its numbers."""
 
-    gammas: tuple[int, int, int]
-    """Of |x1|^2, |x2|^2 and |x1 - x2|^2, in units of 2**-GAMMA_BITS."""
+    gammas: tuple[Decimal, Decimal, Decimal]
+    """g_x1, g_x2 and g_x, rounded up."""
     constant: Decimal
-    dual: Dual | None
+    proof: TheoremProof | None
     """None: the factors are 0 and the constant follows from the outputs' bounds."""
 
 
@@ -105,8 +117,7 @@ class ProvenSimilarity:
     """What this module has proven about two networks."""
 
     question: Question
-    gammas: tuple[Fraction, Fraction, Fraction]
-    constant: Decimal
+    theorem: Theorem
     per_output: tuple[Decimal, ...]
 
     @property
@@ -285,42 +296,47 @@ def theorem_rows(facts: Cone) -> tuple[Raw, Raw, Raw]:
     return x.rows, x.rows + e.rows, e.rows
 
 
-def theorem_objective(facts: Cone, gammas: tuple[int, int, int]) -> Raw:
+def theorem_objective(facts: Cone, factors: Factors) -> Raw:
     """Return the matrix of |f2 - f1|^2 - sum of gammas times squares, on 2**-2grid.
 
     Where a product falls between two multiples the matrix is above it by less than one unit.
     """
     matrix = cone.square_objective(facts.objective.rows)
-    for gamma, rows in zip(gammas, theorem_rows(facts), strict=True):
-        matrix = matrix - down(cone.square_objective(rows) * gamma, GAMMA_BITS)
+    for factor, rows in zip(factors, theorem_rows(facts), strict=True):
+        matrix = matrix - down(cone.square_objective(rows) * factor, GAMMA_BITS)
     return matrix
 
 
-def constant(
-    known: Comparison, claim: tuple[Constraints, Theorem], bounds: Sequence[Fraction]
-) -> Decimal:
-    """Derive the constant g of the theorem for the stated factors.
+def theorem(
+    known: Comparison,
+    claim: tuple[Constraints, TheoremProof | None],
+    bounds: Sequence[Fraction],
+) -> Theorem:
+    """Derive the theorem's numbers.
 
-    Without a cone of its own it follows from the outputs' `bounds`. With one: |f|^2 with f = F +
-    rho, F the forms and |rho_i| <= r_i, is at most |F|^2 + sum (2 |F_i| + r_i) r_i.
+    Without a proof of its own the constant follows from the outputs' `bounds`. With one: |f|^2
+    with f = F + rho, F the forms and |rho_i| <= r_i, is at most |F|^2 + sum (2 |F_i| + r_i) r_i.
 
     Raises:
         DualError: the data prove nothing.
     """
-    constraints, theorem = claim
-    if theorem.dual is None:
-        if any(theorem.gammas):
-            raise DualError("factors without a proof")
-        return decimal_above(sum((b * b for b in bounds), Fraction(0)))
-    if min(theorem.gammas) < 0:
+    constraints, proof = claim
+    if proof is None:
+        return _stated((0, 0, 0), sum((b * b for b in bounds), Fraction(0)), None)
+    if min(proof.factors) < 0:
         raise DualError("a factor of the theorem is negative")
     facts = known.cone(constraints)
-    matrix = theorem_objective(facts, theorem.gammas)
-    main = cone.dual_bound(facts, matrix, theorem.dual) * kernel.two_to(-cone.MULTIPLIER_BITS)
+    matrix = theorem_objective(facts, proof.factors)
+    main = cone.dual_bound(facts, matrix, proof.dual) * kernel.two_to(-cone.MULTIPLIER_BITS)
     rest = np.maximum(abs(facts.objective.lo), abs(facts.objective.hi)) + known.reference
     forms = known.ranges.layers[-1].out.e.magnitude + rest
     lost = facts.size**2 + int(((2 * forms + rest) * rest).sum())
-    return decimal_above(max(main + lost * kernel.two_to(-2 * facts.grid), Fraction(0)))
+    return _stated(proof.factors, main + lost * kernel.two_to(-2 * facts.grid), proof)
+
+
+def _stated(factors: Factors, constant: Fraction, proof: TheoremProof | None) -> Theorem:
+    x1, x2, x = (decimal_above(Fraction(factor, 1 << GAMMA_BITS)) for factor in factors)
+    return Theorem((x1, x2, x), decimal_above(max(constant, Fraction(0))), proof)
 
 
 def output_bounds(
@@ -395,20 +411,23 @@ def check_similarity(networks: tuple[Network, Network], claim: Similarity) -> Pr
         if network.source.sha256 != digest:
             raise RefusedError(f"{which} model: the claim is about another model file")
     known, _ = compare(networks, claim.question, lambda _a, _b: claim.places)
-    if claim.sides or claim.theorem.dual is not None:
+    if claim.sides or claim.theorem.proof is not None:
         _require_affordable(known, claim.constraints)
     try:
         bounds = output_bounds(known, claim.constraints, claim.sides)
-        found = constant(known, (claim.constraints, claim.theorem), bounds)
+        found = theorem(known, (claim.constraints, claim.theorem.proof), bounds)
     except DualError as problem:
         raise RefusedError(f"proof: {problem}") from problem
     per_output = tuple(decimal_above(b) for b in bounds)
     if claim.per_output != per_output:
         raise RefusedError(f"bound: stated {claim.per_output}, recomputed {per_output}")
-    if claim.theorem.constant != found:
-        raise RefusedError(f"constant: stated {claim.theorem.constant}, recomputed {found}")
-    gx1, gx2, gx = (Fraction(g, 1 << GAMMA_BITS) for g in claim.theorem.gammas)
-    proven = ProvenSimilarity(claim.question, (gx1, gx2, gx), found, per_output)
+    if claim.theorem.gammas != found.gammas:
+        raise RefusedError(f"factors: stated {claim.theorem.gammas}, recomputed {found.gammas}")
+    if claim.theorem.constant != found.constant:
+        raise RefusedError(
+            f"constant: stated {claim.theorem.constant}, recomputed {found.constant}"
+        )
+    proven = ProvenSimilarity(claim.question, found, per_output)
     _check_attack(networks, claim, proven)
     return proven
 
@@ -425,8 +444,8 @@ def theorem_value(
     proven: ProvenSimilarity, x1: Sequence[Fraction], x2: Sequence[Fraction]
 ) -> Fraction:
     """Return the theorem's right side at a pair of inputs."""
-    gx1, gx2, gx = proven.gammas
-    value = Fraction(proven.constant)
+    gx1, gx2, gx = map(Fraction, proven.theorem.gammas)
+    value = Fraction(proven.theorem.constant)
     for a, b in zip(x1, x2, strict=True):
         value += gx1 * a * a + gx2 * b * b + gx * (a - b) ** 2
     return value

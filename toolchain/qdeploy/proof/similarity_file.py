@@ -5,7 +5,6 @@ refused. Every part has a digest in the seal, which names what was changed and p
 """
 
 import re
-from decimal import Decimal
 from fractions import Fraction
 
 from qdeploy.diagnostics import RefusedError
@@ -18,6 +17,7 @@ from qdeploy.proof.similarity import (
     Relation,
     Similarity,
     Theorem,
+    TheoremProof,
 )
 from qdeploy.proof.strict import (
     STATEMENT_TYPE,
@@ -108,9 +108,9 @@ def _encode(claim: Similarity) -> Json:
             {"output": s.output, "sign": s.sign, "dual": encode_dual(s.dual)} for s in claim.sides
         ],
         "theorem": {
-            "gammas": list(theorem.gammas),
+            "gammas": [str(gamma) for gamma in theorem.gammas],
             "constant": str(theorem.constant),
-            "dual": None if theorem.dual is None else encode_dual(theorem.dual),
+            "proof": None if theorem.proof is None else _encode_proof(theorem.proof),
         },
         "per_output": [str(b) for b in claim.per_output],
         "attack": {
@@ -129,6 +129,10 @@ def _encode(claim: Similarity) -> Json:
         ],
         "predicate": predicate,
     }
+
+
+def _encode_proof(proof: TheoremProof) -> Json:
+    return {"factors": list(proof.factors), "dual": encode_dual(proof.dual)}
 
 
 def _encode_box(box: Box) -> Json:
@@ -184,7 +188,11 @@ def _fraction(written: str) -> Fraction:
 
 
 def _decode_theorem(data: Json) -> Theorem:
-    first, second, third = (integer(g) for g in data["gammas"])
-    dual = None if data["dual"] is None else decode_dual(data["dual"])
-    constant: Decimal = bound(data["constant"])
-    return Theorem((first, second, third), constant, dual)
+    x1, x2, x = (bound(gamma) for gamma in data["gammas"])
+    proof = None if data["proof"] is None else _decode_proof(data["proof"])
+    return Theorem((x1, x2, x), bound(data["constant"]), proof)
+
+
+def _decode_proof(data: Json) -> TheoremProof:
+    x1, x2, x = (integer(factor) for factor in data["factors"])
+    return TheoremProof((x1, x2, x), decode_dual(data["dual"]))
