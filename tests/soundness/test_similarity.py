@@ -280,14 +280,13 @@ def _width(network: Network, count: int) -> int:
 
 def broken_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parameters on a coarse grid, and nothing counted for it."""
-    monkeypatch.setattr(alignment, "GRID", 64)
-    original = alignment._onto_grid
+    original = alignment.nearest
 
-    def coarse(parameter):
-        raw, _ = original(parameter)
+    def coarse(parameter, grid):
+        raw, _ = original(parameter, grid)
         return (raw >> 62) << 62, False
 
-    monkeypatch.setattr(alignment, "_onto_grid", coarse)
+    monkeypatch.setattr(alignment, "nearest", coarse)
 
 
 def broken_relation(monkeypatch: pytest.MonkeyPatch) -> None:

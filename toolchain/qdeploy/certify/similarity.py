@@ -17,7 +17,7 @@ from qdeploy.certify.semidefinite import Offer
 from qdeploy.certify.solvers import ConicProblem, Solver, known_solvers
 from qdeploy.ir import Network
 from qdeploy.proof import cone, kernel, similarity
-from qdeploy.proof.alignment import Affine, Places
+from qdeploy.proof.alignment import Places, Step
 from qdeploy.proof.certificate import SignedDual
 from qdeploy.proof.rounded import decimal_above
 from qdeploy.proof.similarity import (
@@ -226,7 +226,7 @@ def price_of(found: Theorem, weights: Weights) -> float:
 # --- which neuron beside which ---------------------------------------------------------------
 
 
-def match(first: list[Affine], second: list[Affine]) -> Places:
+def match(first: list[Step], second: list[Step]) -> Places:
     """Place every neuron of the second network beside the one of the first most like it."""
     places: list[tuple[int, ...]] = []
     before = tuple(range(second[0].weight.shape[1]))
@@ -236,7 +236,7 @@ def match(first: list[Affine], second: list[Affine]) -> Places:
     return tuple(places)
 
 
-def _rows(layer: Affine, columns: Sequence[int]) -> NDArray[np.float64]:
+def _rows(layer: Step, columns: Sequence[int]) -> NDArray[np.float64]:
     """Return weights and bias of every neuron, the weights in their places."""
     rows = np.zeros((layer.width, max(columns) + 2))
     rows[:, 0] = layer.bias.astype(np.float64)

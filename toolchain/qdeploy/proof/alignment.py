@@ -1,19 +1,19 @@
 """Two networks over the reals as one `Pair`, so that every method for network and program applies.
 
-Both become chains of dense layers with a ReLU behind all but the last, equally deep and wide:
+Both become equally deep and wide chains of dense layers with equal activations:
 
-* a layer without an activation gets one over a shifted value that is never negative, and the next
-  layer takes the shift back, so nothing changes;
+* a layer without an activation that stands beside a ReLU gets a ReLU over a shifted value that is
+  never negative, and the next layer takes the shift back, so nothing changes;
 * the shallower network is made deeper by identities in front of its last layer;
-* the narrower layer gets neurons that are always 0. `places` says which neuron of the second
-  network stands beside which of the first; any choice is sound, a good one makes bounds tighter.
+* the narrower layer gets neurons that nothing enters and nothing leaves. `places` says which neuron
+  of the second network stands beside which of the first; any choice is sound, a good one makes
+  bounds tighter.
 
 All of this is exact. The second network takes the place of the program, with nothing rounded.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -22,24 +22,31 @@ import numpy as np
 from qdeploy import ops
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import Box, FractionArray, Network, Node, exact
-from qdeploy.proof.dyadic import Raw, ceil_to_grid, integers
+from qdeploy.proof.curves import OnGrid, on_grid
+from qdeploy.proof.dyadic import Raw, integers, nearest
 from qdeploy.proof.pair import Layer, MismatchError, Pair
 
 GRID = 64
 """Parameters are multiples of 2**-GRID; what rounding them there costs is bounded and counted."""
 _EVERYTHING = QFormat(64, 0)
 """Stands where a program's format would: whole numbers, of which all values are multiples."""
+_NO_CLAMP = (-(1 << 4096), 1 << 4096)
+LARGEST_WEIGHTS = 1 << 22
+"""Entries of all matrices of both networks together, once they stand side by side."""
 
 Places = tuple[tuple[int, ...], ...]
 """Per hidden layer and neuron of the second network: the row it stands in."""
 
 
 @dataclass(frozen=True, slots=True)
-class Affine:
-    """A dense layer: weight [n_out, n_in], bias [n_out]."""
+class Step:
+    """A dense layer, weight [n_out, n_in] and bias [n_out], and the activation behind it."""
 
     weight: FractionArray
     bias: FractionArray
+    activation: Node | None
+    depth: int
+    """How many nodes of the network lead to the sums."""
 
     @property
     def width(self) -> int:
@@ -47,57 +54,100 @@ class Affine:
         return int(self.weight.shape[0])
 
 
-def straighten(network: Network, box: Box) -> list[Affine]:
-    """Return the network as dense layers, each but the last with a ReLU behind it.
+def chains(
+    networks: tuple[Network, Network], boxes: tuple[Box, Box]
+) -> tuple[list[Step], list[Step]]:
+    """Return both networks as equally deep chains with equal activations.
 
-    Equal to the network for every input in the box.
+    Each is equal to its network for every input in its box; nothing follows the last sums.
 
     Raises:
-        MismatchError: it is no chain of dense layers and ReLUs.
+        MismatchError: that is not possible.
     """
-    steps = _steps(network)
-    shift = exact([0] * box.size)
-    layers = []
-    for index, (dense, relu, before) in enumerate(steps):
-        layer = _dense(dense, len(shift))
-        bias = layer.bias + layer.weight @ shift
-        shift = exact([0] * layer.width)
-        if not relu and index < len(steps) - 1:
-            shift = _whole_below(network, before, box)
-            bias = bias - shift
-        layers.append(Affine(layer.weight, exact(bias)))
-    if steps[-1][1]:
-        layers.append(_dense(None, layers[-1].width))
-    return layers
+    first, second = (_steps(network) for network in networks)
+    alike = len(first) == len(second) and all(
+        _same(a.activation, b.activation) for a, b in zip(first, second, strict=False)
+    )
+    if not alike:
+        _require_size(first, second)
+        depth = max(len(first), len(second))
+        first, second = (
+            _deepened(_rectified(steps, network, box), depth, box)
+            for steps, network, box in zip((first, second), networks, boxes, strict=True)
+        )
+    _require_size(first, second)
+    return first, second
 
 
-def _steps(network: Network) -> list[tuple[Node | None, bool, int]]:
-    """Group the nodes: (dense node or none, whether a ReLU follows, nodes up to the sum)."""
+def _require_size(first: list[Step], second: list[Step]) -> None:
+    size = sum(step.weight.size for step in (*first, *second))
+    widest = max(step.width for step in (*first, *second))
+    if size + abs(len(first) - len(second)) * widest**2 > LARGEST_WEIGHTS:
+        raise MismatchError(f"together they have more than {LARGEST_WEIGHTS} weights")
+
+
+def _steps(network: Network) -> list[Step]:
+    """Group the nodes into sums and activations; behind a last activation stand trivial sums."""
     if len(network.inputs) != 1 or len(network.outputs) != 1 or not network.nodes:
         raise MismatchError("a network to compare needs one input, one output and a layer")
-    steps: list[tuple[Node | None, bool, int]] = []
-    current = network.inputs[0].id
+    steps: list[Step] = []
+    current, width = network.inputs[0].id, network.inputs[0].size
     for index, node in enumerate(network.nodes):
         if node.inputs != (current,):
             raise MismatchError(f"node {node.name} does not continue the chain")
         current = node.output
         if node.op == "dense":
-            steps.append((node, False, index + 1))
-        elif node.op != "relu":
-            raise MismatchError(f"operator {node.op} of {node.name} cannot be compared yet")
-        elif steps and not steps[-1][1]:
-            steps[-1] = (steps[-1][0], True, steps[-1][2])
+            weight, bias = node.parameters["weight"], node.parameters["bias"]
+            steps.append(Step(weight, bias, None, index + 1))
+        elif not isinstance(ops.known_ops()[node.op], ops.Activation):
+            raise MismatchError(f"operator {node.op} of {node.name} cannot be compared")
+        elif steps and steps[-1].activation is None:
+            steps[-1] = replace(steps[-1], activation=node)
         else:
-            steps.append((None, True, index))
+            steps.append(_identity(width, node, index))
+        width = steps[-1].width
     if current != network.outputs[0].id:
         raise MismatchError("the network's output is not the end of its chain")
-    return steps
+    last = [] if steps[-1].activation is None else [_identity(width, None, len(network.nodes))]
+    return [*steps, *last]
 
 
-def _dense(node: Node | None, width: int) -> Affine:
-    if node is None:
-        return Affine(exact(np.eye(width, dtype=np.int64)), exact([0] * width))
-    return Affine(node.parameters["weight"], node.parameters["bias"])
+def _identity(width: int, activation: Node | None, depth: int) -> Step:
+    if width**2 > LARGEST_WEIGHTS:
+        raise MismatchError(f"a layer of {width} neurons is too wide to be compared")
+    return Step(exact(np.eye(width, dtype=np.int64)), exact([0] * width), activation, depth)
+
+
+def _same(a: Node | None, b: Node | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return (
+        a.op == b.op
+        and a.parameters.keys() == b.parameters.keys()
+        and all(np.array_equal(a.parameters[k], b.parameters[k]) for k in a.parameters)
+    )
+
+
+_RELU = Node("relu", "relu", ("a",), "b")
+
+
+def _rectified(steps: list[Step], network: Network, box: Box) -> list[Step]:
+    """Return an equal chain with a ReLU behind all sums but the last."""
+    shift = exact([0] * steps[0].weight.shape[1])
+    chain = []
+    for step in steps[:-1]:
+        bias = step.bias + step.weight @ shift
+        shift = exact([0] * step.width)
+        if step.activation is None:
+            shift = _whole_below(network, step.depth, box)
+            bias = bias - shift
+        elif step.activation.op != "relu":
+            raise MismatchError(
+                f"behind {step.activation.op} of one network stands nothing like it in the other"
+            )
+        chain.append(replace(step, bias=exact(bias), activation=_RELU))
+    last = steps[-1]
+    return [*chain, replace(last, bias=exact(last.bias + last.weight @ shift))]
 
 
 def _whole_below(network: Network, count: int, box: Box) -> FractionArray:
@@ -108,20 +158,19 @@ def _whole_below(network: Network, count: int, box: Box) -> FractionArray:
     return exact([math.ceil(v) - 1 for v in lo[0]])
 
 
-def deepen(layers: Sequence[Affine], depth: int, box: Box) -> list[Affine]:
-    """Return an equal chain of `depth` layers, for inputs in the box."""
-    missing = depth - len(layers)
-    if missing <= 0:
-        return list(layers)
-    last = layers[-1]
-    width = last.weight.shape[1]
-    if len(layers) > 1:
-        return [*layers[:-1], *([_dense(None, width)] * missing), last]
+def _deepened(steps: list[Step], depth: int, box: Box) -> list[Step]:
+    """Return an equal chain of `depth` sums, for inputs in the box; all activations are ReLUs."""
+    missing = depth - len(steps)
+    if missing == 0:
+        return steps
+    last = steps[-1]
+    more = _identity(last.weight.shape[1], _RELU, 0)
+    if len(steps) > 1:
+        return [*steps[:-1], *([more] * missing), last]
     # The input itself may be negative: carry it less a whole number that is below it.
     shift = exact([math.floor(v) for v in box.lo])
-    first = Affine(_dense(None, width).weight, exact(-shift))
-    taken_back = Affine(last.weight, exact(last.bias + last.weight @ shift))
-    return [first, *([_dense(None, width)] * (missing - 1)), taken_back]
+    taken_back = replace(last, bias=exact(last.bias + last.weight @ shift))
+    return [replace(more, bias=exact(-shift)), *([more] * (missing - 1)), taken_back]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +181,7 @@ class SideBySide:
     mirrored: Pair
 
     @staticmethod
-    def of(first: list[Affine], second: list[Affine], places: Places) -> "SideBySide":
+    def of(first: list[Step], second: list[Step], places: Places) -> "SideBySide":
         """Put two equally deep chains side by side.
 
         Raises:
@@ -147,7 +196,8 @@ class SideBySide:
         _check_places(second, places, widths)
         own = tuple(tuple(range(layer.width)) for layer in first[:-1])
         left, right = _placed(first, own, widths), _placed(second, places, widths)
-        return SideBySide(_pair(left, right), _pair(right, left))
+        curves = [_curve(step.activation) for step in first]
+        return SideBySide(_pair(left, right, curves), _pair(right, left, curves))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,26 +209,43 @@ class _Placed:
     inexact: bool
 
 
-def _pair(left: list[_Placed], right: list[_Placed]) -> Pair:
+def _curve(activation: Node | None) -> OnGrid | None:
+    op = None if activation is None else ops.known_ops()[activation.op]
+    if activation is None or not isinstance(op, ops.Activation):
+        return None
+    try:
+        curve = on_grid(op.curve(activation), GRID)
+    except ValueError as problem:
+        raise MismatchError(str(problem)) from problem
+    if curve.width != 1:
+        raise MismatchError(f"{activation.name} has another curve for every neuron")
+    return curve
+
+
+def _pair(left: list[_Placed], right: list[_Placed], curves: list[OnGrid | None]) -> Pair:
     layers = [
         Layer(
-            a.weight,
-            a.bias,
-            b.weight,
-            b.bias,
+            name="",
+            w=a.weight,
+            c=a.bias,
+            v=b.weight,
+            v_bias=b.bias,
             inexact=a.inexact,
             bias_inexact=False,
-            relu=index < len(left) - 1,
+            curve=curve,
+            lookup=None,
+            ends=(None, None),
+            clamp=_NO_CLAMP,
             output=_EVERYTHING,
             rounding=Rounding.NEAREST,
-            z_step=Fraction(1),
+            spacing=Fraction(1),
         )
-        for index, (a, b) in enumerate(zip(left, right, strict=True))
+        for a, b, curve in zip(left, right, curves, strict=True)
     ]
     return Pair(_EVERYTHING, Rounding.NEAREST, tuple(layers), GRID)
 
 
-def _check_places(second: list[Affine], places: Places, widths: list[int]) -> None:
+def _check_places(second: list[Step], places: Places, widths: list[int]) -> None:
     if len(places) != len(second) - 1:
         raise MismatchError("neurons are placed for another number of layers")
     for layer, rows, width in zip(second, places, widths[1:], strict=False):
@@ -188,23 +255,14 @@ def _check_places(second: list[Affine], places: Places, widths: list[int]) -> No
             raise MismatchError("a neuron is placed outside its layer")
 
 
-def _placed(layers: list[Affine], places: Places, widths: list[int]) -> list[_Placed]:
+def _placed(layers: list[Step], places: Places, widths: list[int]) -> list[_Placed]:
     ends = [range(widths[0]), *places, range(widths[-1])]
     placed = []
     for layer, (columns, rows), shape in zip(layers, pairwise(ends), pairwise(widths), strict=True):
-        weight, moved = _onto_grid(layer.weight)
-        bias, bias_moved = _onto_grid(layer.bias)
+        weight, moved = nearest(layer.weight, GRID)
+        bias, bias_moved = nearest(layer.bias, GRID)
         w, c = integers((shape[1], shape[0])), integers(shape[1])
         w[np.ix_(list(rows), list(columns))] = weight
         c[list(rows)] = bias
         placed.append(_Placed(w, c, moved or bias_moved))
     return placed
-
-
-def _onto_grid(parameter: FractionArray) -> tuple[Raw, bool]:
-    """Round to the nearest multiple of 2**-GRID; say whether any had to move."""
-    half = Fraction(1, 2 << GRID)
-    raw = integers(parameter.size)
-    raw[:] = [ceil_to_grid(p - half, GRID) for p in parameter.ravel()]
-    moved = any(r != p * (1 << GRID) for r, p in zip(raw, parameter.ravel(), strict=True))
-    return np.asarray(raw.reshape(parameter.shape)), moved

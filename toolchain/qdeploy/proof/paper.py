@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from qdeploy.proof.cone import Complement, Cone, Forms, affine, complement
+from qdeploy.proof.cone import Complement, Cone, DualError, Forms, affine, complement
+from qdeploy.proof.curves import OnGrid, Pieces
 from qdeploy.proof.dyadic import Interval, Raw, integers
 from qdeploy.proof.enclosure import LayerRanges, Ranges
 from qdeploy.proof.pair import Pair
@@ -77,11 +78,26 @@ def _symmetric(reach: Raw) -> Interval:
     return Interval(-reach, reach)
 
 
+def covers(pair: Pair) -> bool:
+    """Whether every activation is a ReLU that the program clamps."""
+    return all(
+        layer.curve is None or (layer.lookup is None and _is_relu(layer.curve, pair.grid))
+        for layer in pair.layers
+    )
+
+
+def _is_relu(curve: OnGrid, grid: int) -> bool:
+    if not isinstance(curve, Pieces) or curve.width != 1 or curve.inexact:
+        return False
+    numbers = [*curve.breakpoints.ravel(), *curve.slopes.ravel(), *curve.first]
+    return [int(v) for v in numbers] == [0, 0, 1 << grid, 0]
+
+
 def count_variables(pair: Pair, ranges: Ranges) -> int:
     """Return the size of chi."""
     count = 1 + _wide(ranges.input.a) + _wide(_symmetric(ranges.input.e.magnitude))
     for layer, found in zip(pair.layers, ranges.layers, strict=True):
-        if layer.relu:
+        if layer.curve is not None:
             count += int((found.y.magnitude > 0).sum() + (found.d.magnitude > 0).sum())
     return count
 
@@ -91,7 +107,13 @@ def _wide(box: Interval) -> int:
 
 
 def build(pair: Pair, ranges: Ranges) -> Cone:
-    """Derive the paper's facts over one box; hidden rounding errors are residuals."""
+    """Derive the paper's facts over one box; hidden rounding errors are residuals.
+
+    Raises:
+        DualError: an activation is no ReLU.
+    """
+    if not covers(pair):
+        raise DualError("the paper's facts are about ReLUs")
     facts = _Facts(pair.grid, count_variables(pair, ranges))
     constant = integers((1, facts.size))
     constant[0, 0] = 1 << pair.grid
@@ -104,7 +126,7 @@ def build(pair: Pair, ranges: Ranges) -> Cone:
     a, e = entering
     for index, (layer, found) in enumerate(zip(pair.layers, ranges.layers, strict=True)):
         y, d = affine(layer, a, e, pair.grid)
-        a, delta = _activation(facts, found, (y, d), index) if layer.relu else (y, d)
+        a, delta = _activation(facts, found, (y, d), index) if layer.curve else (y, d)
         e = delta + _residual(found.r, facts.size)
     rows, tags = np.stack(facts.rows), tuple(facts.tags)
     return Cone(rows, tags, tuple(facts.complements), e, pair.grid, entering)

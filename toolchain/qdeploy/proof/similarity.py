@@ -10,7 +10,7 @@ are bounded one by one as well.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -22,19 +22,17 @@ from qdeploy import ops
 from qdeploy.diagnostics import RefusedError
 from qdeploy.ir import Box, Network, exact
 from qdeploy.proof import cone, kernel, paper
-from qdeploy.proof.alignment import GRID, Affine, Places, SideBySide, deepen, straighten
+from qdeploy.proof.alignment import GRID, Places, SideBySide, Step, chains
 from qdeploy.proof.certificate import SignedDual
 from qdeploy.proof.cone import Cone, Dual, DualError
 from qdeploy.proof.dyadic import Interval, Raw, ceil_to_grid, down, integers
-from qdeploy.proof.enclosure import LayerRanges, Ranges, Signal
+from qdeploy.proof.enclosure import Ranges, Signal
 from qdeploy.proof.pair import MismatchError, Pair
 from qdeploy.proof.ranges import boxes_on_grid, enclose, reference_error
 from qdeploy.proof.rounded import decimal_above, decimal_below
 
 GAMMA_BITS = cone.MULTIPLIER_BITS
 """Factors of the theorem are multiples of 2**-GAMMA_BITS."""
-LARGEST_WEIGHTS = 1 << 22
-"""Entries of all matrices of both networks together, once they stand side by side."""
 
 
 class Relation(StrEnum):
@@ -136,11 +134,14 @@ class Comparison:
         self._cones: dict[Constraints, Cone] = {}
 
     @cached_property
+    def _enclosed(self) -> Ranges:
+        deep = kernel.beyond_linear(self.pair)
+        return enclose(self.pair, self._entering, use_linear=not deep)
+
+    @property
     def ranges(self) -> Ranges:
         """Enclosures over the box, by linear bounds where those are affordable."""
-        return enclose(
-            self.pair, self._entering, use_linear=not kernel.beyond_linear(self.pair)
-        ).row(0)
+        return self._enclosed.row(0)
 
     @cached_property
     def intervals(self) -> Ranges:
@@ -150,8 +151,8 @@ class Comparison:
     @cached_property
     def reference(self) -> Raw:
         """Error per output of having both networks' parameters on the grid."""
-        first = reference_error(self.pair, _boxed(self.ranges))[0]
-        second = reference_error(self._mirrored, _exchanged(_boxed(self.ranges)))[0]
+        first = reference_error(self.pair, self._enclosed)[0]
+        second = reference_error(self._mirrored, _second_side(self._enclosed))[0]
         return np.asarray(first + second)
 
     @cached_property
@@ -177,30 +178,13 @@ class Comparison:
         return self._cones[constraints]
 
 
-def _boxed(ranges: Ranges) -> Ranges:
-    """Return enclosures over one box as those over boxes [1, n]."""
-
-    def one(values: Interval) -> Interval:
-        return Interval(values.lo[None], values.hi[None])
-
-    def signal(s: Signal) -> Signal:
-        return Signal(one(s.a), one(s.b), one(s.e))
-
-    layers = (
-        LayerRanges(one(f.y), one(f.z), one(f.d), one(f.r), signal(f.out)) for f in ranges.layers
-    )
-    return Ranges(signal(ranges.input), tuple(layers))
-
-
-def _exchanged(ranges: Ranges) -> Ranges:
+def _second_side(ranges: Ranges) -> Ranges:
     """Return what encloses the mirrored pair, as far as `reference_error` looks at it."""
 
     def signal(s: Signal) -> Signal:
-        return Signal(s.b, s.a, Interval(-s.e.hi, -s.e.lo))
+        return Signal(s.b, s.a, s.e)
 
-    layers = (
-        LayerRanges(f.z, f.y, Interval(-f.d.hi, -f.d.lo), f.r, signal(f.out)) for f in ranges.layers
-    )
+    layers = (replace(f, y=f.z, z=f.y, out=signal(f.out)) for f in ranges.layers)
     return Ranges(signal(ranges.input), tuple(layers))
 
 
@@ -251,7 +235,7 @@ def _plus(row: Raw, value: int) -> Raw:
 def compare(
     networks: tuple[Network, Network],
     question: Question,
-    choose: Callable[[list[Affine], list[Affine]], Places],
+    choose: Callable[[list[Step], list[Step]], Places],
 ) -> tuple[Comparison, Places]:
     """Put two networks side by side; `choose` places the second one's neurons.
 
@@ -259,32 +243,24 @@ def compare(
         RefusedError: they cannot be compared.
     """
     try:
-        chains = _chains(networks, question)
-        places = choose(*chains)
-        return Comparison(SideBySide.of(*chains, places), question), places
+        _require_regions(networks, question)
+        first, second = chains(networks, (question.first, question.second))
+        places = choose(first, second)
+        return Comparison(SideBySide.of(first, second, places), question), places
     except MismatchError as problem:
         raise RefusedError(f"comparison: {problem}") from problem
 
 
-def _chains(
-    networks: tuple[Network, Network], question: Question
-) -> tuple[list[Affine], list[Affine]]:
-    boxes = (question.first, question.second)
-    for network, box in zip(networks, boxes, strict=True):
+def _require_regions(networks: tuple[Network, Network], question: Question) -> None:
+    first, second = question.first, question.second
+    for network, box in zip(networks, (first, second), strict=True):
         if network.inputs[0].size != box.size:
             raise MismatchError(f"a region has {box.size} inputs, its network another number")
-    if question.relation is Relation.EQUAL and (boxes[0].lo, boxes[0].hi) != (
-        boxes[1].lo,
-        boxes[1].hi,
-    ):
+    if first.size != second.size:
+        raise MismatchError("the networks differ in the number of inputs")
+    equal = (first.lo, first.hi) == (second.lo, second.hi)
+    if question.relation is Relation.EQUAL and not equal:
         raise MismatchError("equal inputs lie in one region, not in two")
-    first, second = (straighten(n, b) for n, b in zip(networks, boxes, strict=True))
-    depth = max(len(first), len(second))
-    size = sum(layer.weight.size for layer in (*first, *second))
-    widest = max(layer.width for layer in (*first, *second))
-    if size + 2 * abs(len(first) - len(second)) * widest**2 > LARGEST_WEIGHTS:
-        raise MismatchError(f"together they have more than {LARGEST_WEIGHTS} weights")
-    return deepen(first, depth, boxes[0]), deepen(second, depth, boxes[1])
 
 
 # --- Theorem 1 -------------------------------------------------------------------------------
