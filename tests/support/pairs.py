@@ -14,24 +14,28 @@ def random_pair(seed: int) -> tuple[tuple[Network, Network], Question]:
     """Return two networks and a question; every third pair is nearly equal, some are reduced."""
     rng = np.random.default_rng((seed, 11))
     n_in, n_out = int(rng.integers(1, 4)), int(rng.integers(1, 3))
-    first = _steps(rng, n_in, n_out)
-    second = _changed(rng, first) if seed % 3 == 0 else _steps(rng, n_in, n_out)
+    alike = seed % 3 == 0
+    first = _steps(rng, n_in, n_out, _CURVES if alike else ["relu"])
+    second = _changed(rng, first) if alike else _steps(rng, n_in, n_out, ["relu"])
     networks = (build_network(n_in, first, "first"), build_network(n_in, second, "second"))
     return networks, _question(rng, n_in)
 
 
-def _steps(rng, n_in, n_out):
-    """Dense layers and ReLUs in every order that a chain may have."""
+_CURVES = ["relu", "relu", "tanh", "sigmoid", "softsign"]
+
+
+def _steps(rng, n_in, n_out, curves):
+    """Dense layers and activations in every order that a chain may have."""
     widths = [n_in, *map(int, rng.integers(1, 6, size=rng.integers(0, 4))), n_out]
-    steps = ["relu"] if rng.random() < 0.1 else []
+    steps = [str(rng.choice(curves))] if rng.random() < 0.1 else []
     for before, after in itertools.pairwise(widths):
         weight = rng.normal(size=(after, before)).astype(np.float32)
         if rng.random() < 0.15:
             weight = (weight * np.float32(1e-20)).astype(np.float32)  # finer than the grid
         steps.append((weight, rng.normal(size=after).astype(np.float32)))
         if rng.random() < 0.8:
-            steps.append("relu")
-    if rng.random() < 0.7 and steps[-1] == "relu":
+            steps.append(str(rng.choice(curves)))
+    if rng.random() < 0.7 and isinstance(steps[-1], str):
         steps.pop()
     return steps
 

@@ -19,6 +19,7 @@ from qdeploy.ir import Network
 from qdeploy.proof import cone, kernel, similarity
 from qdeploy.proof.alignment import Places, Step
 from qdeploy.proof.certificate import SignedDual
+from qdeploy.proof.paper import covers
 from qdeploy.proof.rounded import decimal_above
 from qdeploy.proof.similarity import (
     Comparison,
@@ -116,8 +117,8 @@ class _Plan:
 def _plan(known: Comparison, request: SimilarityRequest) -> tuple[_Plan, str]:
     """Predict what every cone takes, and choose those that fit the time limit."""
     nothing, outputs = _Plan(theorem=False, outputs=0), len(known.linear)
-    if kernel.beyond_linear(known.pair):
-        return nothing, "too deep and wide for linear bounds: intervals only, no cone"
+    if why := _impossible(known, request):
+        return nothing, why
     size = known.cone_size(request.constraints)
     price = semidefinite.predicted_seconds(size, 2 * size)
     if size <= _LARGEST_CONE and price <= request.time_limit:
@@ -135,6 +136,14 @@ def _plan(known: Comparison, request: SimilarityRequest) -> tuple[_Plan, str]:
     affordable = min(outputs, int((request.time_limit - wanted * price) / (2 * price)))
     short = f"cones for {affordable} of {outputs} outputs fit the time limit"
     return _Plan(wanted or affordable == 0, affordable), short if affordable < outputs else ""
+
+
+def _impossible(known: Comparison, request: SimilarityRequest) -> str:
+    if kernel.beyond_linear(known.pair):
+        return "too deep and wide for linear bounds: intervals only, no cone"
+    if request.constraints is Constraints.PAPER and not covers(known.pair):
+        return "the paper's constraints are about ReLUs: no cone"
+    return ""
 
 
 def _cones(
