@@ -26,7 +26,7 @@ from support.pairs import random_inputs, random_pair
 
 Pair = tuple[Network, Network]
 
-PAIRS = 120
+PAIRS = 96
 SAMPLES = 3000
 UNIT = Box((Fraction(-1),), (Fraction(1),))
 WEIGHTS = (Weights(), Weights(x=1.0), Weights(x1=0.5, x2=1.0), Weights(x=1 / 16, constant=1e6))
@@ -322,16 +322,17 @@ def test_sampling_notices_a_broken_kernel(
     damage: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     damage(monkeypatch)
-    noticed = 0
-    for seed in range(30):
-        networks, question = random_pair(seed)
-        x1, x2 = random_inputs(question, SAMPLES, seed)
-        try:
-            request = SimilarityRequest(Weights(), time_limit=1e-6, tries=400)
-            found = search.run(networks, question, request, lambda _: None)
-            proven = proof.check_similarity(networks, found.claim)
-        except RefusedError:
-            noticed += 1
-            continue
-        noticed += excess(networks, proven, x1, x2) > 1e-9
-    assert noticed > 0
+    assert any(map(notices, range(30)))
+
+
+def notices(seed: int) -> bool:
+    """Whether a pair is refused, or samples exceed what is proven about it."""
+    networks, question = random_pair(seed)
+    x1, x2 = random_inputs(question, SAMPLES, seed)
+    request = SimilarityRequest(Weights(), time_limit=1e-6, tries=400)
+    try:
+        found = search.run(networks, question, request, lambda _: None)
+        proven = proof.check_similarity(networks, found.claim)
+    except RefusedError:
+        return True
+    return excess(networks, proven, x1, x2) > 1e-9

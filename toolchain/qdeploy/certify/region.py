@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from qdeploy.certify.attack import Sampled, attack
 from qdeploy.certify.method import Pursuit, Question, Standing
-from qdeploy.certify.methods import known_methods
+from qdeploy.certify.methods import ON_REQUEST, known_methods
 from qdeploy.certify.tasks import Scene, Task
 from qdeploy.ir import Box
 from qdeploy.proof import kernel
@@ -81,7 +81,7 @@ def survey(scene: Scene, box: Box, methods: frozenset[str] | None) -> dict[str, 
     looks = {
         name: method.survey(known)
         for name, method in known_methods().items()
-        if method.free or methods is None or name in methods
+        if method.free or (name not in ON_REQUEST if methods is None else name in methods)
     }
     return {name: look for name, look in looks.items() if look is not None}
 

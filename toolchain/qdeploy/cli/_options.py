@@ -157,6 +157,13 @@ _NETWORK_OPTIONS: tuple[Decorator, ...] = (
         "for every input; --inputs data:X.npz:RADIUS gives the shares of a data set.",
     ),
     click.option(
+        "--method",
+        metavar="NAMES",
+        help="Which methods may bound the deviation, beside the cheap ones that always do: split, "
+        "sdp, or sdp-paper, the constraint set of Li, Drummond and Duncan (2021); several "
+        "separated by commas. Default: all but sdp-paper.",
+    ),
+    click.option(
         "--work",
         type=float,
         metavar="W",

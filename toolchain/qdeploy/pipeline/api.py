@@ -25,6 +25,7 @@ class NetworkOptions(TypedDict, total=False):
     quantizer: str | None
     tolerance: str | float | None
     norm: str
+    method: str | None
     work: float | None
     decision: str | None
     time_limit: float | None

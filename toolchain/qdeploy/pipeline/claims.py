@@ -13,7 +13,7 @@ from qdeploy import proof, validate
 from qdeploy.certify import DEFAULT_WORK, CertifyRequest, DecideRequest, Interrupted, decide
 from qdeploy.certify import run as search
 from qdeploy.ir import Box, Firmware, FixedNetwork, Network, SourceTree
-from qdeploy.pipeline.options import Options, choose_crew, read_decision
+from qdeploy.pipeline.options import Options, choose_crew, read_decision, read_methods
 from qdeploy.pipeline.stopwatch import Stopwatch
 from qdeploy.report.values import Bound, Decided, Found, RegionResult, Statement
 
@@ -36,7 +36,9 @@ def prove(
     watch: Stopwatch,
 ) -> proof.Certificate:
     """Search for a certificate within the work or the time that is given."""
-    request = CertifyRequest(work=options.work, time_limit=options.time_limit)
+    request = CertifyRequest(
+        work=options.work, time_limit=options.time_limit, methods=read_methods(options)
+    )
     with watch.stage("certify"):
         found = search(network, fixed, regions, request, watch.tell, choose_crew(options))
         kind = read_decision(options)

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from qdeploy import importer
 from qdeploy.boards import DEFAULT as DEFAULT_BOARD
-from qdeploy.certify import Crew
+from qdeploy.certify import Crew, known_methods
 from qdeploy.diagnostics import UsageError
 from qdeploy.fixedpoint import MAX_BITS, QFormat, Rounding, parse_format
 from qdeploy.ir import Activations, Box, Network, QuantizeRequest
@@ -49,6 +49,8 @@ class Options:
     """None: the same as `rounding`."""
     tolerance: str | None = None
     norm: str = "inf"
+    method: str | None = None
+    """Names of bound methods, separated by commas. None: all but those used on request only."""
     work: float | None = None
     decision: str | None = None
     time_limit: float | None = None
@@ -162,6 +164,24 @@ def check_decision(options: Options, network: Network) -> None:
             f"--decision {options.decision}: the network has one output, so it decides nothing",
             fix="leave --decision out; --tolerance is for networks that compute a number",
         )
+
+
+def read_methods(options: Options) -> frozenset[str] | None:
+    """Read --method; None where it is not given.
+
+    Raises:
+        UsageError: a method is unknown.
+    """
+    if options.method is None:
+        return None
+    known = {name.replace("_", "-"): name for name in known_methods()}
+    names = [name.strip() for name in options.method.split(",")]
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"--method {name[:80]!r} is unknown", fix=f"choose among {', '.join(known)}"
+            )
+    return frozenset(known[name] for name in names)
 
 
 def read_tolerance(options: Options) -> Fraction | None:

@@ -41,6 +41,7 @@ from qdeploy.pipeline.options import (
     choose_regions,
     read_decision,
     read_formats,
+    read_methods,
     read_norm,
     read_tolerance,
 )
@@ -169,6 +170,7 @@ def _stopped(interrupted: Interrupted, library: SourceTree, path: Path) -> Stopp
 
 def _program(options: Options, watch: Stopwatch) -> Program:
     formats = read_formats(options)
+    read_methods(options)
     check_limits(options)
     choose_crew(options)
     read_decision(options)

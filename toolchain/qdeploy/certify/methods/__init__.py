@@ -7,7 +7,10 @@ import qdeploy.certify.methods
 from qdeploy.certify.method import Method, Pursuit, Question, Standing
 from qdeploy.registry import discover
 
-__all__ = ["Method", "Pursuit", "Question", "Standing", "known_methods"]
+ON_REQUEST = frozenset({"sdp_paper"})
+"""Methods that are used only where somebody names them."""
+
+__all__ = ["ON_REQUEST", "Method", "Pursuit", "Question", "Standing", "known_methods"]
 
 
 @cache
