@@ -9,7 +9,7 @@ from typing import Any
 from qdeploy import __version__, importer, proof
 from qdeploy.certify import similarity as search
 from qdeploy.certify.similarity import SimilarityRequest, Weights
-from qdeploy.diagnostics import UsageError
+from qdeploy.diagnostics import InputError, RefusedError, UsageError, Where
 from qdeploy.fixedpoint import QFormat, parse_format
 from qdeploy.ir import Box, Network
 from qdeploy.ir.printing import float_down, float_up
@@ -64,7 +64,7 @@ def run_compare(options: CompareOptions, watch: Stopwatch) -> Compared:
         networks = (importer.run(options.first), importer.run(options.second))
         question = _question(options, relation, fmt, networks)
     with watch.stage("certify"):
-        found = search.run(networks, question, request, watch.tell)
+        found = _search(networks, question, request, watch)
     content = proof.write_similarity(found.claim)
     with watch.stage("check"):
         proven = proof.check_similarity(networks, proof.read_similarity(content))
@@ -72,6 +72,23 @@ def run_compare(options: CompareOptions, watch: Stopwatch) -> Compared:
     summary = _summary(found, proven, content, request.weights)
     summary["seconds"] = watch.total()
     return Compared(networks, proven, found.claim, summary, path, found.note)
+
+
+def _search(
+    networks: tuple[Network, Network],
+    question: Question,
+    request: SimilarityRequest,
+    watch: Stopwatch,
+) -> search.Found:
+    try:
+        return search.run(networks, question, request, watch.tell)
+    except RefusedError as refusal:
+        raise InputError(
+            refusal.what,
+            where=Where(f"{networks[0].source.name}, {networks[1].source.name}"),
+            fix="compare chains of dense layers with equally many inputs and outputs, whose "
+            "activations are ReLUs or the same layer by layer",
+        ) from refusal
 
 
 def _relation(options: CompareOptions) -> Relation:
