@@ -162,3 +162,19 @@ def test_models_with_different_inputs_are_refused(models, tmp_path, capsys):
     assert said["error"]["what"] == "comparison: the networks differ in the number of outputs"
     assert said["error"]["fix"]
     assert not Path("similarity.json").exists()
+
+
+@pytest.mark.parametrize("command", ["certify", "build"])
+def test_an_unknown_method_is_a_usage_error(models, capsys, command):
+    line = [command, str(models[0]), "--inputs", "-1:1", "--method", "sdp,magic", "--json"]
+    assert main(line) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["what"] == "--method 'magic' is unknown"
+    assert "sdp-paper" in error["fix"]
+
+
+def test_methods_are_the_named_ones_and_the_cheap_ones(models, tmp_path, capsys):
+    rest = ["--bits", "8", "--method", "sdp-paper", "-o", str(tmp_path / "c.json"), "--json"]
+    assert main(["certify", str(models[0]), "--inputs", "-1:1", *rest]) == 0
+    methods = json.loads(capsys.readouterr().out)["certificate"]["methods"]
+    assert not {"split", "sdp"} & set(methods)
