@@ -8,7 +8,7 @@ points or 100 x 100. `sdp-paper` is their constraint set, solved by the same sol
 run; the exact worst case is enumerated. The last table is about the integer program itself.
 
     python benchmarks/paper.py [--seeds 10] [--paper-seeds 5,2,1,0] [--figures DIR]
-                               [--only theorem|program|figures]
+                               [--only quantised|comparison|pruned|program] [--layers 1,2,3,4]
 
 `--seeds 100 --paper-seeds 20,10,5,3` is the whole experiment: hours, nearly all for sdp-paper.
 """
@@ -340,10 +340,10 @@ def _bound(certificate: proof.Certificate, name: str, best: object) -> Fraction:
     return Fraction(parts.get("sdp-paper") or best) if name == "sdp-paper" else Fraction(best)
 
 
-def program_tables(sizes: Sizes) -> Iterator[Table]:
+def program_tables(sizes: Sizes, layers: tuple[int, ...]) -> Iterator[Table]:
     """All depths at FB = 3, and two layers at other FB."""
-    cases = [(hidden, BITS) for hidden in LAYERS]
-    cases += [(2, bits) for bits in range(1, 6) if bits != BITS]
+    cases = [(hidden, BITS) for hidden in layers]
+    cases += [(2, bits) for bits in range(1, 6) if bits != BITS and 2 in layers]
     for hidden, bits in cases:
         papers = sizes.paper_for(hidden) if bits == BITS else 0
         rows = [
@@ -410,21 +410,24 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--paper-seeds", default="5,2,1,0", help="for 1, 2, 3 and 4 layers")
     parser.add_argument("--figures", type=Path, help="folder for the pictures (needs matplotlib)")
-    parser.add_argument("--only", choices=["theorem", "program", "figures"])
+    parser.add_argument("--only", choices=[*(mode.name for mode in MODES), "program"])
+    parser.add_argument("--layers", default="1,2,3,4", help="which numbers of hidden layers")
     return parser.parse_args()
 
 
 def main() -> None:
     """Print the tables, and draw the figures where a folder is named."""
     given, console = _arguments(), Console()
-    papers = tuple(int(n) for n in given.paper_seeds.split(","))
+    papers, layers = (
+        tuple(int(n) for n in text.split(",")) for text in (given.paper_seeds, given.layers)
+    )
     sizes = Sizes(given.seeds, papers)
-    if given.only in (None, "theorem"):
-        for mode in MODES:
-            for hidden in mode.layers:
+    for mode in MODES:
+        for hidden in mode.layers:
+            if given.only in (None, mode.name) and hidden in layers:
                 console.print(theorem_table(mode, hidden, sizes))
     if given.only in (None, "program"):
-        for table in program_tables(sizes):
+        for table in program_tables(sizes, layers):
             console.print(table)
     if given.figures is not None:
         draw(given.figures)
