@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from qdeploy import pipeline
 from qdeploy.cli import main
 from support.controller import write_controller
 from support.onnx_models import Graph, node
@@ -116,6 +117,13 @@ def test_quantised_inputs_are_a_step_apart(models, tmp_path, capsys):
     said = compare(capsys, *models, "--inputs", "-1:1", *rest)
     assert said["delta"] == 0.125
     assert said["inputs"][1] == {"lo": [-1.125] * 2, "hi": [1.125] * 2}
+
+
+def test_the_python_function_answers_alike(models, tmp_path, capsys):
+    path = tmp_path / "s.json"
+    said = compare(capsys, *models, "--inputs", "-1:1", "-o", path)
+    again = pipeline.compare(*models, "-1:1", output=path)
+    assert {**again, "seconds": 0} == {**said, "seconds": 0}
 
 
 def test_a_cone_that_does_not_fit_is_not_begun(models, tmp_path, capsys):

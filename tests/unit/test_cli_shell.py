@@ -13,7 +13,7 @@ import qdeploy.cli.boards
 from qdeploy.cli import main
 from support.controller import answer, command, run, write_controller
 
-COMMANDS = ("build", "certify", "verify", "validate", "inspect", "boards", "doctor")
+COMMANDS = ("build", "certify", "verify", "validate", "compare", "inspect", "boards", "doctor")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -1,6 +1,6 @@
 """The stages in order: an ONNX file in, a validated and certified build out."""
 
-from qdeploy.pipeline.api import build, certify
+from qdeploy.pipeline.api import build, certify, compare
 from qdeploy.pipeline.options import DEFAULT_VECTORS, Options
 from qdeploy.pipeline.similarity import Compared, CompareOptions, run_compare
 from qdeploy.pipeline.stages import Built, Certified, run_build, run_certify
@@ -16,6 +16,7 @@ __all__ = [
     "Stopwatch",
     "build",
     "certify",
+    "compare",
     "run_build",
     "run_certify",
     "run_compare",

@@ -1,4 +1,4 @@
-"""The Python API: `qdeploy.build` and `qdeploy.pipeline.certify` take the command line's options.
+"""The Python API: `qdeploy.build`, `certify` and `compare` take the command line's options.
 
 `qdeploy.certify` is the stage of that name, so its function stands here.
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from qdeploy.pipeline.options import Options
+from qdeploy.pipeline.similarity import CompareOptions, run_compare
 from qdeploy.pipeline.stages import run_build, run_certify
 from qdeploy.pipeline.stopwatch import Stopwatch
 
@@ -58,6 +59,30 @@ def certify(model: Path | str, **options: Unpack[NetworkOptions]) -> dict[str, A
         QdeployError: what is wrong, where, and how to fix it.
     """
     return run_certify(_options(model, options), Stopwatch()).summary
+
+
+class SimilarityOptions(TypedDict, total=False):
+    """Options of `compare` beside `inputs`; `qdeploy compare --help` explains each."""
+
+    inputs_b: str | None
+    relation: str
+    input_format: str | None
+    weights_of_bound: str | None
+    method: str
+    time_limit: float
+    output: Path | None
+
+
+def compare(
+    first: Path | str, second: Path | str, inputs: str, **options: Unpack[SimilarityOptions]
+) -> dict[str, Any]:
+    """Bound how far apart two models' outputs are, as `qdeploy compare` does.
+
+    Raises:
+        QdeployError: what is wrong, where, and how to fix it.
+    """
+    asked = CompareOptions(first=Path(first), second=Path(second), inputs=inputs, **options)
+    return run_compare(asked, Stopwatch()).summary
 
 
 def _options(model: Path | str, given: BuildOptions | NetworkOptions) -> Options:
