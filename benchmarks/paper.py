@@ -7,10 +7,11 @@ inputs, and a network and itself without its 8 weakest neurons. T = ln bound - l
 points or 100 x 100. `sdp-paper` is their constraint set, solved by the same solver in the same
 run; the exact worst case is enumerated. The last table is about the integer program itself.
 
-    python benchmarks/paper.py [--seeds 10] [--paper-seeds 5,2,1,0] [--figures DIR]
-                               [--only quantised|comparison|pruned|program] [--layers 1,2,3,4]
+    python benchmarks/paper.py [--seeds 10] [--paper-seeds 5,1,0,0] [--cone-seeds 5,3,1,0]
+        [--only quantised|comparison|pruned|program] [--layers 1,2,3,4] [--figures DIR]
 
-`--seeds 100 --paper-seeds 20,10,5,3` is the whole experiment: hours, nearly all for sdp-paper.
+`--seeds 100 --paper-seeds 20,10,5,3 --cone-seeds 100,100,100,0` is the whole experiment; it takes
+hours, nearly all of them for sdp-paper.
 """
 
 import argparse
@@ -236,6 +237,8 @@ class Sizes:
 
     seeds: int
     paper: tuple[int, ...]
+    cone: tuple[int, ...]
+    """Without splitting, of the integer program."""
 
     def paper_for(self, hidden: int) -> int:
         """Seeds of sdp-paper for a depth."""
@@ -299,7 +302,9 @@ def summary(rows: list[dict[str, float]], names: list[str]) -> Iterator[list[str
 # --- the integer program -------------------------------------------------------------------------
 
 
-def program_row(hidden: int, seed: int, bits: int, *, with_paper: bool) -> dict[str, float]:
+def program_row(
+    hidden: int, seed: int, bits: int, *, with_paper: bool, with_cone: bool
+) -> dict[str, float]:
     """Bound the truncated integer program: by all methods, without splitting, and by the paper."""
     network = paper_network(seed, hidden)
     fmt = QFormat(16 - bits, bits)
@@ -315,7 +320,7 @@ def program_row(hidden: int, seed: int, bits: int, *, with_paper: bool) -> dict[
     program = quantize.run(network, request)
     (worst,) = worst_deviation(network, program, UNIT)
     kinds = {"ours": frozenset({"split", "sdp"})}
-    if bits == BITS and hidden < max(LAYERS):
+    if with_cone:
         kinds["no splitting"] = frozenset({"sdp"})
     if with_paper:
         kinds["sdp-paper"] = frozenset({"sdp_paper"})
@@ -345,9 +350,12 @@ def program_tables(sizes: Sizes, layers: tuple[int, ...]) -> Iterator[Table]:
     cases = [(hidden, BITS) for hidden in layers]
     cases += [(2, bits) for bits in range(1, 6) if bits != BITS and 2 in layers]
     for hidden, bits in cases:
-        papers = sizes.paper_for(hidden) if bits == BITS else 0
+        papers, cones = (
+            counts[hidden - 1] if bits == BITS else 0 for counts in (sizes.paper, sizes.cone)
+        )
         rows = [
-            program_row(hidden, seed, bits, with_paper=seed < papers) for seed in range(sizes.seeds)
+            program_row(hidden, seed, bits, with_paper=seed < papers, with_cone=seed < cones)
+            for seed in range(sizes.seeds)
         ]
         table = table_of(f"integer program, {hidden} hidden layer(s), FB = {bits}", rows)
         if bits == BITS:
@@ -408,7 +416,8 @@ def _surfaces(axes: "list[Axes]", mode: Mode, hidden: int) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--paper-seeds", default="5,2,1,0", help="for 1, 2, 3 and 4 layers")
+    parser.add_argument("--paper-seeds", default="5,1,0,0", help="for 1, 2, 3 and 4 layers")
+    parser.add_argument("--cone-seeds", default="5,3,1,0", help="likewise, without splitting")
     parser.add_argument("--figures", type=Path, help="folder for the pictures (needs matplotlib)")
     parser.add_argument("--only", choices=[*(mode.name for mode in MODES), "program"])
     parser.add_argument("--layers", default="1,2,3,4", help="which numbers of hidden layers")
@@ -418,10 +427,11 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     """Print the tables, and draw the figures where a folder is named."""
     given, console = _arguments(), Console()
-    papers, layers = (
-        tuple(int(n) for n in text.split(",")) for text in (given.paper_seeds, given.layers)
+    papers, cones, layers = (
+        tuple(int(n) for n in text.split(","))
+        for text in (given.paper_seeds, given.cone_seeds, given.layers)
     )
-    sizes = Sizes(given.seeds, papers)
+    sizes = Sizes(given.seeds, papers, cones)
     for mode in MODES:
         for hidden in mode.layers:
             if given.only in (None, mode.name) and hidden in layers:
