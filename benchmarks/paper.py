@@ -334,6 +334,12 @@ def program_row(
         if Fraction(proven.linf) < worst:
             raise SystemExit(f"seed {seed}: the bound {proven.linf} is below {float(worst)}")
         row[f"{name} bound/true"] = float(_bound(certificate, name, proven.linf) / worst)
+        if name == "ours":
+            row |= {
+                f"{part.method} alone bound/true": float(Fraction(part.per_output[0]) / worst)
+                for part in certificate.regions[0].parts
+                if part.data is None
+            }
     if with_paper:
         row["ours/sdp-paper time"] = row["ours, s"] / row["sdp-paper, s"]
     return row
