@@ -165,7 +165,7 @@ def test_it_is_used_only_when_it_is_named() -> None:
         known = known_methods()["sdp_paper"]
         assert known.survey(kernel.analysis(network, program, UNIT)) is not None
         named = any(p.method == "sdp-paper" for p in region.parts)
-        assert named <= there
+        assert named is there
 
 
 def test_other_activations_are_not_its_business() -> None:
