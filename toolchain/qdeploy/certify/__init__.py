@@ -2,6 +2,7 @@
 
 from qdeploy.certify.decide import DecideRequest, decide
 from qdeploy.certify.executors import Crew
+from qdeploy.certify.explain import explain
 from qdeploy.certify.methods import known_methods
 from qdeploy.certify.search import DEFAULT_WORK, CertifyRequest, Interrupted, run
 
@@ -12,6 +13,7 @@ __all__ = [
     "DecideRequest",
     "Interrupted",
     "decide",
+    "explain",
     "known_methods",
     "run",
 ]

@@ -28,6 +28,8 @@ ROUNDING = "activation rounding"
 SATURATION = "saturation"
 TABLE = "table"
 RELAXATION = "looseness of the proof"
+_MOST_LEAVES = 20_000
+"""Of more the whole region is explained: to find the worst takes as long as the check."""
 SOURCES = (INPUT, WEIGHTS, PRUNING, ROUNDING, SATURATION, TABLE, RELAXATION)
 
 
@@ -51,8 +53,13 @@ class Explanation:
 
 
 def explain(network: Network, program: FixedNetwork, claim: RegionClaim) -> Explanation:
-    """Divide the bound on the worst output of a region among its sources."""
+    """Divide the bound on the worst output of a region among its sources.
+
+    Nothing is said of networks too deep for linear bounds.
+    """
     output = max(range(len(claim.per_output)), key=lambda i: claim.per_output[i])
+    if all(part.method in ("recursion", "interval") for part in claim.parts):
+        return Explanation(output, ())
     split = [
         part.data
         for part in claim.parts
@@ -61,7 +68,9 @@ def explain(network: Network, program: FixedNetwork, claim: RegionClaim) -> Expl
     pair = align(network, program, split[0].grid if split else coarse_grid(program))
     piece = boxes_on_grid([claim.box], pair.grid)
     if split:
-        piece = _worst_leaf(pair, program, tree.expand(split[0].tree, piece), output)
+        leaves = tree.expand(split[0].tree, piece)
+        if len(leaves.exact) <= _MOST_LEAVES:
+            piece = _worst_leaf(pair, program, leaves, output)
     found = analyse(pair, piece, use_linear=True).row(0)
     e = found.layers[-1].out.e
     low, high = int(e.lo[output]), int(e.hi[output])

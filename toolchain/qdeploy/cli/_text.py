@@ -7,10 +7,12 @@ from qdeploy.fixedpoint import QFormat
 from qdeploy.ir import Firmware, FixedNetwork, Network, Verdict
 from qdeploy.ir.printing import text_down, text_up
 from qdeploy.report.figures import tightness
-from qdeploy.report.values import Material, Statement
+from qdeploy.report.values import Material, Origins, Statement
 
 MOST_ROWS = 24
 MOST_NAMES = 3
+MOST_ORIGINS = 6
+ORIGIN_WIDTH = 40
 
 
 def plural(count: int, noun: str) -> str:
@@ -38,6 +40,7 @@ def describe_build(
         facts.append(("device", "not run yet; qdeploy validate does it"))
     parts = (
         columns(facts, "  "),
+        *origin_lines(material.origins),
         formats_table(material.fixed),
         columns(look_at, "  "),
         time_line(seconds),
@@ -121,6 +124,17 @@ def decision_lines(statement: Statement) -> list[tuple[str, str]]:
         )
         lines.append(("", alike))
     return lines
+
+
+def origin_lines(origins: Origins | None) -> list[str]:
+    """Return where the bound comes from, as far as it is worth a line."""
+    if origins is None or not origins.origins:
+        return []
+    rows = [("where it comes from", "", "share", "")]
+    for origin in origins.origins[:MOST_ORIGINS]:
+        bar = "#" * round(origin.share * ORIGIN_WIDTH)
+        rows.append((origin.source, origin.layer, f"{100 * origin.share:.1f} %", bar))
+    return [columns(rows, "  ")]
 
 
 def percent(part: int, whole: int) -> str:

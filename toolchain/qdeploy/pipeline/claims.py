@@ -10,12 +10,19 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from qdeploy import proof, validate
-from qdeploy.certify import DEFAULT_WORK, CertifyRequest, DecideRequest, Interrupted, decide
+from qdeploy.certify import (
+    DEFAULT_WORK,
+    CertifyRequest,
+    DecideRequest,
+    Interrupted,
+    decide,
+    explain,
+)
 from qdeploy.certify import run as search
 from qdeploy.ir import Box, Firmware, FixedNetwork, Network, SourceTree
 from qdeploy.pipeline.options import Options, choose_crew, read_decision, read_methods
 from qdeploy.pipeline.stopwatch import Stopwatch
-from qdeploy.report.values import Bound, Decided, Found, RegionResult, Statement
+from qdeploy.report.values import Bound, Decided, Found, Origin, Origins, RegionResult, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,16 @@ def _region(
         Fraction(proven.linf), Fraction(proven.l2), tuple(map(Fraction, proven.per_output))
     )
     return RegionResult(proven.box, bound, found)
+
+
+def origins_of(network: Network, claim: Claim, watch: Stopwatch) -> Origins:
+    """Divide the bound over the worst region among its sources, by the proof's multipliers."""
+    regions = claim.certificate.regions
+    worst = max(range(len(regions)), key=lambda i: regions[i].linf)
+    with watch.stage("explain"):
+        found = explain(network, claim.certificate.program, regions[worst])
+    shares = tuple(Origin(s.layer, s.source, s.share) for s in found.shares)
+    return Origins(worst, found.output, shares)
 
 
 def bound_of(statement: Statement) -> validate.Bound | None:

@@ -30,7 +30,7 @@ from qdeploy.pipeline.artifacts import (
     write_file,
     write_folder,
 )
-from qdeploy.pipeline.claims import Claim, attest, bound_of, prove, unchecked
+from qdeploy.pipeline.claims import Claim, attest, bound_of, origins_of, prove, unchecked
 from qdeploy.pipeline.decision import decide, explain_tolerance
 from qdeploy.pipeline.options import (
     DEFAULT_VECTORS,
@@ -47,7 +47,7 @@ from qdeploy.pipeline.options import (
 )
 from qdeploy.pipeline.stopwatch import Stopwatch
 from qdeploy.pipeline.summary import certificate_summary, describe_firmware, describe_verdict
-from qdeploy.report.values import Material
+from qdeploy.report.values import Material, Origins
 
 VECTOR_SEED = 0
 
@@ -108,7 +108,9 @@ def run_build(options: Options, watch: Stopwatch) -> Built:
     verdict = None
     if runs:
         verdict = _try_out((program, claim, firmware), board, vectors, watch)
-    material = _material(program, claim, firmware, verdict)
+    material = _material(
+        program, claim, firmware, verdict, origins_of(program.network, claim, watch)
+    )
     with watch.stage("report"):
         files = outfolder.files(material, claim, library, vectors)
         files.update(outfolder.model_files(options.model))
@@ -151,7 +153,8 @@ def run_certify(options: Options, watch: Stopwatch) -> Certified:
         claim = _claim(program, options, (library, None), watch)
     except Interrupted as interrupted:
         raise _stopped(interrupted, library, path) from None
-    material = _material(program, claim, None, None)
+    origins = origins_of(program.network, claim, watch)
+    material = _material(program, claim, None, None, origins)
     write_file(path, claim.content)
     code = decide(claim.statement, None, tolerance, norm)
     summary = certificate_summary(material, code, watch)
@@ -208,7 +211,11 @@ def _try_out(
 
 
 def _material(
-    program: Program, claim: Claim, firmware: Firmware | None, verdict: Verdict | None
+    program: Program,
+    claim: Claim,
+    firmware: Firmware | None,
+    verdict: Verdict | None,
+    origins: Origins,
 ) -> Material:
     return Material(
         qdeploy=__version__,
@@ -216,6 +223,7 @@ def _material(
         fixed=program.fixed,
         program_digest=program_digest(program.fixed),
         statement=claim.statement,
+        origins=origins,
         firmware=firmware,
         verdict=verdict,
     )

@@ -8,7 +8,7 @@ from qdeploy.ir import Box, Firmware, FixedNetwork, Network, Verdict
 from qdeploy.ir.printing import float_down, float_up
 from qdeploy.ops import known_ops
 from qdeploy.pipeline.stopwatch import Stopwatch
-from qdeploy.report.values import Bound, Decided, Found, Material, RegionResult, Statement
+from qdeploy.report.values import Bound, Decided, Found, Material, Origins, RegionResult, Statement
 
 BUILD_SCHEMA = 1
 
@@ -23,7 +23,10 @@ def certificate_summary(material: Material, code: ExitCode, watch: Stopwatch) ->
         "model": describe_model(material.network),
         "formats": describe_formats(material.fixed),
         "program_digest": material.program_digest,
-        "certificate": describe_statement(material.statement, seconds.get("certify", 0.0)),
+        "certificate": {
+            **describe_statement(material.statement, seconds.get("certify", 0.0)),
+            "origins": _origins(material.origins),
+        },
         "seconds": {"total": watch.total(), "stages": seconds},
     }
 
@@ -140,6 +143,16 @@ def describe_statement(statement: Statement, seconds: float) -> dict[str, Any]:
         "seconds": seconds,
         "sha256": statement.certificate_sha256,
     }
+
+
+def _origins(origins: Origins | None) -> dict[str, Any] | None:
+    """Return where the bound over the worst region comes from."""
+    if origins is None:
+        return None
+    shares = [
+        {"layer": o.layer, "source": o.source, "share": round(o.share, 4)} for o in origins.origins
+    ]
+    return {"region": origins.region, "output": origins.output, "shares": shares}
 
 
 def describe_firmware(firmware: Firmware) -> dict[str, Any]:

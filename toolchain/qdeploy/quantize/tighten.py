@@ -21,8 +21,8 @@ Ranges = Mapping[str, tuple[Fraction, Fraction]]
 Assemble = Callable[[Ranges], FixedNetwork]
 
 _ATTEMPTS = 5
-_MOST_OPERATIONS = 250_000_000
-"""About a second of analysis."""
+_MOST_OPERATIONS = 10_000_000_000
+"""About a quarter of a minute of analysis."""
 
 
 def tightened(network: Network, request: QuantizeRequest, assemble: Assemble) -> FixedNetwork:

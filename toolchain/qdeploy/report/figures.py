@@ -9,13 +9,15 @@ from fractions import Fraction
 from qdeploy.fixedpoint import QFormat
 from qdeploy.ir import FixedNetwork
 from qdeploy.ir.printing import text_down, text_up
-from qdeploy.report.values import Bound, Decided, Found
+from qdeploy.report.values import Bound, Decided, Found, Origins
 
 BAR_LEFT = 96.0
+ORIGIN_LEFT = 220.0
 BAR_WIDTH = 440.0
 ROW_HEIGHT = 26.0
 FORMAT_WIDTH = 520.0
 DECISION_WIDTH = 640.0
+MOST_ORIGINS = 16
 MOST_ROWS = 32
 """Outputs drawn one by one; of wider networks the worst are drawn and the rest counted."""
 
@@ -81,6 +83,30 @@ def decision_bar(decided: Decided) -> dict[str, Share]:
         bar[status] = Share(count, round(x, 2), width, f"{1000 * count // total / 10:g} %")
         x += width
     return bar
+
+
+@dataclass(frozen=True, slots=True)
+class OriginBar:
+    """One source of the deviation, as a bar from the left."""
+
+    label: str
+    y: float
+    width: float
+    share: str
+
+
+def origin_bars(origins: Origins | None) -> tuple[OriginBar, ...]:
+    """Draw the largest shares, on a scale from nothing to the whole bound."""
+    shown = () if origins is None else origins.origins[:MOST_ORIGINS]
+    return tuple(
+        OriginBar(
+            label=f"{origin.source} {origin.layer}".strip(),
+            y=row * ROW_HEIGHT,
+            width=round(origin.share * BAR_WIDTH, 2),
+            share=f"{100 * origin.share:.1f} %",
+        )
+        for row, origin in enumerate(shown)
+    )
 
 
 def _length(share: Fraction) -> float:

@@ -14,11 +14,13 @@ from qdeploy.report.figures import (
     BAR_WIDTH,
     DECISION_WIDTH,
     FORMAT_WIDTH,
+    ORIGIN_LEFT,
     ROW_HEIGHT,
     BarChart,
     bar_chart,
     decision_bar,
     format_chart,
+    origin_bars,
     tightness,
 )
 from qdeploy.report.values import Material, RegionResult, Statement
@@ -29,6 +31,7 @@ MOST_REGIONS = 64
 _GEOMETRY = {
     "bar_left": BAR_LEFT,
     "bar_width": BAR_WIDTH,
+    "origin_left": ORIGIN_LEFT,
     "row_height": ROW_HEIGHT,
     "format_width": FORMAT_WIDTH,
 }
@@ -90,6 +93,7 @@ def _values(material: Material) -> dict[str, object]:
         "regions": tuple(_region(r, i) for i, r in enumerate(statement.regions[:MOST_REGIONS])),
         "omitted_regions": max(0, len(statement.regions) - MOST_REGIONS),
         "formats": format_chart(material.fixed),
+        "origins": origin_bars(material.origins),
         "layers": _layers(material),
         "g": _GEOMETRY,
         "n_in": material.network.inputs[0].size,

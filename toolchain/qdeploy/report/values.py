@@ -92,6 +92,26 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """A share of the bound, and what it is due to."""
+
+    layer: str
+    """A node of the program, `input`, or empty for what belongs to no layer."""
+    source: str
+    share: float
+    """Of 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Where the bound on the worst output comes from, largest share first: told, not proven."""
+
+    region: int
+    output: int
+    origins: tuple[Origin, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Material:
     """All that a build knows when its report is written."""
 
@@ -100,5 +120,6 @@ class Material:
     fixed: FixedNetwork
     program_digest: str
     statement: Statement
+    origins: Origins | None = None
     firmware: Firmware | None = None
     verdict: Verdict | None = None
