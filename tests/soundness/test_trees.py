@@ -104,6 +104,31 @@ def test_matmul_and_times_are_exact(left: int, right: int, terms: int, random) -
         assert squares.tolist() == [row[0] * row[0] for row in a]
 
 
+@given(
+    left=st.integers(1, 61),
+    right=st.integers(1, 45),
+    bits=st.integers(20, 64),
+    terms=st.integers(1, 300),
+    seed=st.integers(0, 1 << 30),
+)
+def test_scaled_sums_are_exact_whatever_fits(
+    left: int, right: int, bits: int, terms: int, seed: int
+) -> None:
+    """Cut into limbs or not, they are floor(sum / 2^bits) of unbounded integers."""
+    rng = np.random.default_rng(seed)
+    draw = [[int(v) for v in rng.integers(-(1 << w), 1 << w, size=terms)] for w in (left, right)]
+    a, b = draw[0], draw[1]
+    a[0], b[0] = -(1 << left), (1 << right) - 1
+    wide, tall = np.array([a]), np.array([[v] for v in b])
+    pairs = ((wide, tall), (-wide, tall // 3))
+    true = sum(x * y - x * (y // 3) for x, y in zip(a, b, strict=True)) >> bits
+    assert dyadic.scaled_matmul(pairs, bits).tolist() == [[true]]
+    flat = ((wide[0], tall[:, 0]), (wide[0], tall[:, 0]))
+    assert dyadic.scaled_times(flat, bits).tolist() == [
+        2 * x * y >> bits for x, y in zip(a, b, strict=True)
+    ]
+
+
 @pytest.mark.parametrize("rounding", Rounding)
 @pytest.mark.parametrize(("hidden", "seed"), list(itertools.product((1, 2, 3), range(5))))
 def test_splitting_closes_the_gap_of_one_input_programs(
@@ -158,11 +183,14 @@ def test_sums_over_neurons_never_wrap_around() -> None:
     """256 values near 2^59 have a sum beyond int64."""
     row = np.full((1, 256), (1 << 59) - 1)
     assert dyadic.total(row).tolist() == [[256 * ((1 << 59) - 1)]]
-    assert dyadic.settled(row).dtype == object
+    assert dyadic.stored(row, 32).dtype == object
 
 
-@pytest.mark.parametrize("scale", [2.0**40, 2.0**-40, 1e12])
-def test_extreme_scales_agree_on_every_grid(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("extra", [0, 9])
+@pytest.mark.parametrize("scale", [2.0**40, 2.0**-40, 1e12, 1.0])
+def test_extreme_scales_agree_on_every_grid(
+    scale: float, extra: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Large parameters and boxes: the narrow analysis equals the unbounded one."""
     rng = np.random.default_rng(0)
     layers = [
@@ -177,9 +205,12 @@ def test_extreme_scales_agree_on_every_grid(scale: float, monkeypatch: pytest.Mo
     program = quantize.run(network, QuantizeRequest((box,), bits=16))
 
     def bounds() -> list[list[int]]:
-        pair = align(network, program, coarse_grid(program))
-        found = analyse(pair, boxes_on_grid([box], pair.grid), use_linear=True)
-        return [v.tolist() for v in (found.layers[-1].out.e.magnitude, found.layers[1].z.lo)]
+        pair = align(network, program, coarse_grid(program) + extra)
+        found = [
+            analyse(pair, boxes_on_grid([box], pair.grid), use_linear=True, sparing=sparing)
+            for sparing in (False, True)
+        ]
+        return [v.tolist() for f in found for v in (f.layers[-1].out.e.magnitude, f.layers[1].z.lo)]
 
     narrow = bounds()
     monkeypatch.setattr(dyadic, "NARROW_GRIDS", range(0))

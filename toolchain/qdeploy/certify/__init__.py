@@ -4,6 +4,7 @@ from qdeploy.certify.decide import DecideRequest, decide
 from qdeploy.certify.executors import Crew
 from qdeploy.certify.explain import explain
 from qdeploy.certify.methods import known_methods
+from qdeploy.certify.relaxed import Relaxed, attack_relaxed
 from qdeploy.certify.search import DEFAULT_WORK, CertifyRequest, Interrupted, run
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "Crew",
     "DecideRequest",
     "Interrupted",
+    "Relaxed",
+    "attack_relaxed",
     "decide",
     "explain",
     "known_methods",

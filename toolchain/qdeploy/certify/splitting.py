@@ -17,7 +17,8 @@ from qdeploy.ir import Box
 from qdeploy.proof import kernel, tree
 from qdeploy.proof.certificate import Part, SplitPart
 from qdeploy.proof.dyadic import Interval, Raw
-from qdeploy.proof.pair import Pair
+from qdeploy.proof.kernel import Analysis
+from qdeploy.proof.pair import Pair, align, coarse_grid
 from qdeploy.proof.ranges import analysis_operations, boxes_on_grid
 
 _ROUND = 512
@@ -40,6 +41,12 @@ _SMALLEST_SIDE = 2
 _LEAST_OUTPUT = 0.1
 """Outputs that deviate less than this part of the largest one are not worth splitting for."""
 _SMALLEST_FLOOR = 1e-30
+_FINEST_GRID = 40
+_GRID_STEP = 3
+_SHARP = 1.02
+"""What a coarser grid may cost."""
+_PROBE_SIDE = 8
+"""Grids are compared on a box in the middle whose sides are this much shorter."""
 _SECONDS_PER_OPERATION = 4e-9
 """Of the reference machine, a PC of 2024 (measured in benchmarks/)."""
 
@@ -57,6 +64,30 @@ class Prices:
     """Of analysing boxes at all, however few."""
     most_boxes: int
     """Boxes that the checker is willing to analyse."""
+
+
+def sharp_pair(known: Analysis) -> Pair:
+    """Put network and program on the coarsest grid whose rounding hardly shows in small boxes.
+
+    Raises:
+        MismatchError: no such grid holds the program.
+    """
+    coarsest = coarse_grid(known.program)
+    pairs = [
+        align(known.network, known.program, grid)
+        for grid in range(coarsest, max(_FINEST_GRID, coarsest) + 1, _GRID_STEP)
+    ]
+    best = _probe(pairs[-1], known)
+    return next(pair for pair in pairs if _probe(pair, known) <= _SHARP * best)
+
+
+def _probe(pair: Pair, known: Analysis) -> float:
+    """Bound the deviation over a small box in the middle of the region."""
+    whole = boxes_on_grid([known.box], pair.grid)
+    middle, side = (whole.lo + whole.hi) >> 1, (whole.hi - whole.lo) // (2 * _PROBE_SIDE)
+    leaf = tree.Leaves(Interval(middle - side, middle + side), np.zeros(1, dtype=bool))
+    bound = tree.leaf_bounds(pair, known.program, leaf)
+    return float(bound.max()) * 2.0**-pair.grid
 
 
 def predict(pair: Pair, box: Box) -> Prices:
@@ -172,6 +203,9 @@ class Growth:
         keep = np.ones(len(self._nodes), dtype=bool)
         keep[cut.chosen] = False
         heights = bounds.astype(np.float64) * 2.0**-self.prices.grid
+        if len(self.floor) == 1 and len(cut.chosen):
+            # Halves may be bounded worse than their whole, which then stays a leaf (`_pruned`).
+            heights = np.minimum(heights, np.repeat(self._heights[cut.chosen], 2, axis=0))
         self._nodes = np.concatenate([self._nodes[keep], np.arange(first, first + count)])
         self._heights = np.concatenate([self._heights[keep], heights])
         sides = ((getattr(self._boxes, s)[keep], getattr(cut.halves, s)) for s in ("lo", "hi"))
@@ -219,21 +253,40 @@ class GrownTree:
     def part(self) -> Part:
         """Return the tree as a certificate holds it, with its bounds."""
         children = np.array(self.growth.children[: self.nodes])
-        leaf = (children == 0) | (children >= self.nodes)
-        bounds = np.concatenate(self.growth.bounds)[: self.nodes][leaf]
-        return kernel.split_part(SplitPart(self.growth.prices.grid, self._written(leaf)), bounds)
+        bounds = np.concatenate(self.growth.bounds)[: self.nodes]
+        leaf = _pruned(np.where(children < self.nodes, children, 0), bounds)
+        tree_bytes, kept = self._written(leaf)
+        return kernel.split_part(SplitPart(self.growth.prices.grid, tree_bytes), bounds[kept])
 
-    def _written(self, leaf: NDArray[np.bool_]) -> bytes:
-        """Return the tree level by level."""
+    def _written(self, leaf: NDArray[np.bool_]) -> tuple[bytes, NDArray[np.int64]]:
+        """Return the tree level by level, and which nodes are its leaves."""
         exact, children = np.array(self.growth.exact[: self.nodes]), self.growth.children
         ends = np.where(exact, tree.EXACT_LEAF, tree.LINEAR_LEAF)
         codes = np.where(leaf, ends, np.array(self.growth.axes[: self.nodes]))
-        out, level = bytearray(), np.array([0])
+        out, level, kept = bytearray(), np.array([0]), []
         while len(level):
+            kept.append(level[leaf[level]])
             out += codes[level].astype(np.uint8).tobytes()
             first = np.array([children[node] for node in level[~leaf[level]]], dtype=np.int64)
             level = (first[:, None] + np.arange(2)).ravel()
-        return bytes(out)
+        return bytes(out), np.concatenate(kept)
+
+
+def _pruned(children: NDArray[np.int64], bounds: Raw) -> NDArray[np.bool_]:
+    """Return which nodes to make leaves: those whose parts are bounded no better, in any output.
+
+    Children stand behind their parents, and 0 stands for none.
+    """
+    best = [tuple(row) for row in bounds.tolist()]
+    leaf = children == 0
+    for node in np.flatnonzero(~leaf)[::-1].tolist():
+        first = children[node]
+        parts = tuple(map(max, best[first], best[first + 1]))
+        if all(own <= part for own, part in zip(best[node], parts, strict=True)):
+            leaf[node] = True
+        else:
+            best[node] = parts
+    return np.asarray(leaf)
 
 
 def _floor(found: Sampled) -> Floats:

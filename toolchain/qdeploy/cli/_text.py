@@ -1,6 +1,7 @@
 """The answers of build, certify and validate as a person reads them."""
 
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 
 from qdeploy.cli._answer import columns
 from qdeploy.fixedpoint import QFormat
@@ -102,7 +103,15 @@ def statement_lines(statement: Statement) -> list[tuple[str, str]]:
     return [
         ("bound", f"{claim}, 2-norm <= {text_up(bound.l2)}"),
         ("attack", f"{text_down(found.linf)} is the largest deviation found{gap}"),
+        *_relaxed_line(statement.relaxed),
     ]
+
+
+def _relaxed_line(relaxed: float | None) -> list[tuple[str, str]]:
+    if relaxed is None:
+        return []
+    said = f"{text_down(Fraction(relaxed))} were reached if every rounding could be chosen freely"
+    return [("relaxed", said)]
 
 
 def decision_lines(statement: Statement) -> list[tuple[str, str]]:

@@ -90,11 +90,12 @@ def _bound(bound: Bound | None) -> dict[str, Any]:
     }
 
 
-def _found(found: Found) -> dict[str, Any]:
+def _found(found: Found, relaxed: float | None) -> dict[str, Any]:
     return {
         "linf": float_down(found.linf),
         "per_output": [float_down(d) for d in found.per_output],
         "x": [float(v) for v in found.x],
+        "relaxed": relaxed,
     }
 
 
@@ -127,7 +128,7 @@ def _region(result: RegionResult) -> dict[str, Any]:
     return {
         **describe_box(result.box),
         **_bound(result.bound),
-        "attack": _found(result.found),
+        "attack": _found(result.found, result.relaxed),
     }
 
 
@@ -137,7 +138,7 @@ def describe_statement(statement: Statement, seconds: float) -> dict[str, Any]:
         "status": "inconclusive" if statement.bound is None else "proven",
         **_bound(statement.bound),
         "regions": [_region(r) for r in statement.regions],
-        "attack": _found(statement.found),
+        "attack": _found(statement.found, statement.relaxed),
         "methods": list(statement.methods),
         "decision": _decided(statement.decided),
         "seconds": seconds,

@@ -7,13 +7,14 @@ outward. Nothing depends on floating point, so a check gives the same numbers on
 Arrays are int64 where that is proven safe and Python integers (dtype object) elsewhere, so the
 dtype is a matter of speed and never of the result. The rules that make it safe:
 
-* int64 is used on grids 20 to 32 only, and what an analysis keeps (`settled`, `stored`) has 45 bits
+* int64 is used on grids 20 to 40 only, and what an analysis keeps (`stored`) has 45 bits
   at most, or is object;
-* products and sums over neurons go through `matmul`, `times` and `total`, which look at their
-  operands first and keep int64 results below 2**60;
+* products and sums over neurons go through `matmul`, `times`, `total` and `scaled_*`, which look at
+  their operands first and keep int64 results below 2**60;
 * so between two such steps at most a few terms below 2**60 are added, which int64 holds.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -24,11 +25,14 @@ from numpy.typing import NDArray
 Raw = NDArray[Any]
 """int64, or object holding Python integers."""
 
-NARROW_GRIDS = range(20, 33)
+NARROW_GRIDS = range(20, 41)
 """Grids whose analyses start in int64."""
 _NARROW_BITS = 45
 _PRODUCT_BITS = 60
 _LIMB_BITS = 62
+_SHORTEST_LIMB = 6
+"""Bits below which cutting operands into limbs costs more than Python's integers do."""
+_LAST_SHIFT = 3
 
 
 def zeros(shape: tuple[int, ...] | int, grid: int) -> Raw:
@@ -46,20 +50,13 @@ def integers(shape: tuple[int, ...] | int) -> Raw:
 def stored(array: Raw, grid: int) -> Raw:
     """Return integers in the dtype that analyses on `grid` start in, if they are small enough."""
     if grid in NARROW_GRIDS and widest(array) <= _NARROW_BITS:
-        return array.astype(np.int64)
-    return array.astype(object)
+        return array.astype(np.int64, copy=False)
+    return array.astype(object, copy=False)
 
 
 def constant(value: int, shape: tuple[int, ...], grid: int) -> Raw:
     """Return an array full of one integer."""
     return stored(integers(shape) + value, grid)
-
-
-def settled(array: Raw) -> Raw:
-    """Return the array as Python integers if it is too wide to calculate with in int64."""
-    if array.dtype == np.int64 and widest(array) > _NARROW_BITS:
-        return array.astype(object)
-    return array
 
 
 def total(array: Raw) -> Raw:
@@ -117,14 +114,58 @@ def matmul(left: Raw, right: Raw) -> Raw:
     return np.asarray(total, dtype=object)
 
 
-def _limbs(array: Raw, bits: int) -> list[NDArray[np.int64]]:
+Factors = Sequence[tuple[Raw, Raw]]
+
+
+def scaled_matmul(pairs: Factors, bits: int) -> Raw:
+    """Return the exact sum of the matrix products, divided by 2**bits and rounded down."""
+    terms = sum(left.shape[-1] for left, _ in pairs)
+    return _scaled(pairs, bits, terms, (np.matmul, matmul))
+
+
+def scaled_times(pairs: Factors, bits: int) -> Raw:
+    """Return the exact sum of the elementwise products, likewise divided and rounded."""
+    return _scaled(pairs, bits, len(pairs), (np.multiply, times))
+
+
+Multiply = Callable[[Raw, Raw], Raw]
+
+
+def _scaled(pairs: Factors, bits: int, terms: int, multiply: tuple[Multiply, Multiply]) -> Raw:
+    """Sum products of int64 in int64: left = sum of limb_i 2**(size i), the lowest limbs first.
+
+    Every limb times a right factor, summed over all terms, stays below 2**60, and
+    floor((a + 2**size b) / 2**bits) = floor((floor(a / 2**size) + b) / 2**(bits - size)). At least
+    _LAST_SHIFT bits are shifted out at the end, so that results stay below 2**58.
+    """
+    quick, exact = multiply
+    pairs = [p for p in pairs if p[0].any() and p[1].any()] or pairs[:1]
+    if any(a.dtype != np.int64 or b.dtype != np.int64 for a, b in pairs):
+        return down(np.asarray(sum(exact(left, right) for left, right in pairs)), bits)
+    size = _PRODUCT_BITS - terms.bit_length() - max(widest(right) for _, right in pairs)
+    longest = max(widest(left) for left, _ in pairs)
+    if longest <= size:
+        return down(np.asarray(sum(quick(left, right) for left, right in pairs)), bits)
+    count = longest // max(size, 1) + 1
+    size = longest // count + 1
+    if size < _SHORTEST_LIMB or size * (count - 1) > bits - _LAST_SHIFT:
+        return down(np.asarray(sum(exact(left, right) for left, right in pairs)), bits)
+    limbs = [_limbs(left, size, count) for left, _ in pairs]
+    carried: Any = 0
+    for index in range(count):
+        parts = zip(limbs, pairs, strict=True)
+        carried = (carried >> size) + sum(quick(limb[index], right) for limb, (_, right) in parts)
+    return down(np.asarray(carried), bits - size * (count - 1))
+
+
+def _limbs(array: Raw, bits: int, count: int | None = None) -> list[NDArray[np.int64]]:
     """Cut integers into signed limbs: array = sum of limbs[i] * 2**(bits * i)."""
     limbs = []
     rest = array
-    for _ in range(widest(array) // bits):
-        limbs.append((rest & ((1 << bits) - 1)).astype(np.int64))
+    for _ in range(widest(array) // bits if count is None else count - 1):
+        limbs.append((rest & ((1 << bits) - 1)).astype(np.int64, copy=False))
         rest = rest >> bits
-    limbs.append(rest.astype(np.int64))
+    limbs.append(rest.astype(np.int64, copy=False))
     return limbs
 
 
@@ -193,18 +234,27 @@ class Interval:
 
     def times(self, other: "Interval", grid: int) -> "Interval":
         """Enclose the products of values of both."""
-        corners = [times(a, b) for a in (self.lo, self.hi) for b in (other.lo, other.hi)]
-        return Interval(
-            down(np.minimum.reduce(corners), grid), up(np.maximum.reduce(corners), grid)
-        )
+        corners = [(a, b) for a in (self.lo, self.hi) for b in (other.lo, other.hi)]
+        low = [scaled_times((corner,), grid) for corner in corners]
+        high = [-scaled_times(((-a, b),), grid) for a, b in corners]
+        return Interval(np.minimum.reduce(low), np.maximum.reduce(high))
+
+    def meet_at(self, columns: NDArray[np.int64], other: "Interval") -> "Interval":
+        """Return the intersection in some columns, and the rest as it is."""
+        lo, hi = self.lo.copy(), self.hi.copy()
+        narrowed = Interval(lo[:, columns], hi[:, columns]).meet(other)
+        if lo.dtype != narrowed.lo.dtype or hi.dtype != narrowed.hi.dtype:
+            lo, hi = lo.astype(object), hi.astype(object)
+        lo[:, columns], hi[:, columns] = narrowed.lo, narrowed.hi
+        return Interval(lo, hi)
 
     def row(self, index: int) -> "Interval":
         """Return the enclosures over one box."""
         return Interval(self.lo[index], self.hi[index])
 
-    def settled(self) -> "Interval":
+    def settled(self, grid: int) -> "Interval":
         """Return the enclosures fit for further calculation."""
-        return Interval(settled(self.lo), settled(self.hi))
+        return Interval(stored(self.lo, grid), stored(self.hi, grid))
 
 
 def positive(array: Raw) -> Raw:
@@ -220,6 +270,6 @@ def negative(array: Raw) -> Raw:
 def product_range(matrix: Raw, box: Interval, grid: int) -> Interval:
     """Enclose matrix @ v for every v in each row of `box` [boxes, n] -> [boxes, m]."""
     plus, minus = positive(matrix).T, negative(matrix).T
-    low = matmul(box.lo, plus) + matmul(box.hi, minus)
-    high = matmul(box.hi, plus) + matmul(box.lo, minus)
-    return Interval(down(low, grid), up(high, grid))
+    low = scaled_matmul(((box.lo, plus), (box.hi, minus)), grid)
+    high = -scaled_matmul(((-box.hi, plus), (-box.lo, minus)), grid)
+    return Interval(low, high)

@@ -8,16 +8,17 @@ come from `curves`, which proves each of them; how good they are is another matt
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qdeploy.proof.curves import fan
 from qdeploy.proof.dyadic import (
     Interval,
     Raw,
-    down,
-    matmul,
     negative,
     positive,
-    settled,
+    scaled_matmul,
+    scaled_times,
+    stored,
     times,
     total,
     up,
@@ -57,16 +58,37 @@ class Relaxation:
 
 def back_substitute(pair: Pair, before: Ranges, layer: Layer) -> Affine:
     """Enclose y, z and d of `layer`, whose predecessors are enclosed by `before`."""
-    nothing = zeros(layer.w.shape, pair.grid)
-    on_a = np.concatenate([layer.w, layer.v, layer.v - layer.w])
-    on_e = np.concatenate([nothing, layer.v, layer.v])
-    offset = np.concatenate([layer.c, layer.v_bias, layer.v_bias - layer.c])
-    both_a, both_e = (np.concatenate([rows, -rows])[None] for rows in (on_a, on_e))
-    bound = upper_bound(pair, before, both_a, both_e)
+    every = np.arange(layer.width)
+    return Affine(
+        enclose_y(pair, before, layer, every),
+        enclose_z(pair, before, layer, every),
+        enclose_d(pair, before, layer, every),
+    )
+
+
+def enclose_y(pair: Pair, before: Ranges, layer: Layer, rows: NDArray[np.int64]) -> Interval:
+    """Enclose y of some neurons of `layer`, [boxes, rows]."""
+    nothing = zeros((len(rows), layer.w.shape[1]), pair.grid)
+    return _enclose(pair, before, (layer.w[rows], nothing), layer.c[rows])
+
+
+def enclose_z(pair: Pair, before: Ranges, layer: Layer, rows: NDArray[np.int64]) -> Interval:
+    """Enclose the program's sums of some neurons of `layer`, [boxes, rows]."""
+    return _enclose(pair, before, (layer.v[rows], layer.v[rows]), layer.v_bias[rows])
+
+
+def enclose_d(pair: Pair, before: Ranges, layer: Layer, rows: NDArray[np.int64]) -> Interval:
+    """Enclose sums - y of some neurons of `layer`, [boxes, rows]."""
+    v, w = layer.v[rows], layer.w[rows]
+    return _enclose(pair, before, (v - w, v), layer.v_bias[rows] - layer.c[rows])
+
+
+def _enclose(pair: Pair, before: Ranges, on: tuple[Raw, Raw], offset: Raw) -> Interval:
+    """Enclose on_a @ a + on_e @ e + offset for rows [rows, n]."""
+    on_a, on_e = (np.concatenate([rows, -rows])[None] for rows in on)
+    bound = upper_bound(pair, before, on_a, on_e)
     count = len(offset)
-    high, low = bound[:, :count] + offset, offset - bound[:, count:]
-    ends = [slice(k * layer.width, (k + 1) * layer.width) for k in range(3)]
-    return Affine(*(Interval(low[:, rows], high[:, rows]) for rows in ends))
+    return Interval(offset - bound[:, count:], bound[:, :count] + offset)
 
 
 def upper_bound(pair: Pair, before: Ranges, on_a: Raw, on_e: Raw) -> Raw:
@@ -79,30 +101,34 @@ def upper_bound(pair: Pair, before: Ranges, on_a: Raw, on_e: Raw) -> Raw:
     for index in range(len(before.layers) - 1, -1, -1):
         layer, ranges = pair.layers[index], before.layers[index]
         on_y, on_d, passed = _through_activation(relax(grid, layer, ranges), on_a, on_e, grid)
-        on_y, slack_y = _onto_grid(on_y, grid, ranges.y)
-        on_d, slack_d = _onto_grid(on_d, grid, ranges.d)
-        constants = matmul(on_y, layer.c) + matmul(on_d, layer.v_bias - layer.c)
+        moved, entering = layer.v - layer.w, before.signal(index)
+        lost = _rounded_away(ranges.y, ranges.d, entering.a, entering.e, grid=grid)
+        bias = scaled_matmul(((-on_y, layer.c), (-on_d, layer.v_bias - layer.c)), grid)
         if layer.lookup is not None:
             passed = passed + _maximum(on_d, ranges.before, grid)
-        entering = before.signal(index)
-        products = matmul(on_y, layer.w) + matmul(on_d, layer.v - layer.w)
-        on_a, slack_a = _onto_grid(products, grid, entering.a)
-        on_e, slack_e = _onto_grid(matmul(on_d, layer.v), grid, entering.e)
-        slack = slack_y + slack_d + slack_a + slack_e
-        offset = settled(offset + passed + up(constants, grid) + slack)
-        on_a, on_e = settled(on_a), settled(on_e)
+        offset = stored(offset + passed - bias + lost, grid)
+        on_a = stored(scaled_matmul(((on_y, layer.w), (on_d, moved)), grid), grid)
+        on_e = stored(scaled_matmul(((on_d, layer.v),), grid), grid)
     return offset + _maximum(on_a, before.input.a, grid) + _maximum(on_e, before.input.e, grid)
 
 
-def _onto_grid(product: Raw, grid: int, box: Interval) -> tuple[Raw, Raw]:
-    """Round coefficients down to the grid; the lost part, in [0, 1) unit, meets max(v, 0)."""
-    return down(product, grid), up(total(positive(box.hi)), grid)
+def _rounded_away(*boxes: Interval, grid: int) -> Raw:
+    """Bound what is lost where coefficients are rounded down to the grid.
+
+    The lost part of each, in [0, 1) unit, meets max(v, 0).
+    """
+    lost = zeros((1, 1), grid)
+    for box in boxes:
+        lost = lost + up(total(positive(box.hi)), grid)
+    return lost
 
 
 def _maximum(coefficients: Raw, box: Interval, grid: int) -> Raw:
-    high = matmul(positive(coefficients), box.hi[:, :, None])
-    low = matmul(negative(coefficients), box.lo[:, :, None])
-    return up((high + low)[:, :, 0], grid)
+    ends = (
+        (negative(-coefficients), box.hi[:, :, None]),
+        (positive(-coefficients), box.lo[:, :, None]),
+    )
+    return -scaled_matmul(ends, grid)[:, :, 0]
 
 
 def _through_activation(
@@ -110,7 +136,7 @@ def _through_activation(
 ) -> tuple[Raw, Raw, Raw]:
     """Replace a and e by the plane that lies above in the direction of each coefficient.
 
-    The coefficients on y and d that come out are on the grid 2**-2grid, the offsets on 2**-grid.
+    The coefficients on y and d that come out are rounded down onto the grid, the offsets up.
     """
     signed = (
         (positive(on_a), planes.a_high),
@@ -118,18 +144,10 @@ def _through_activation(
         (positive(on_e), planes.e_high),
         (negative(on_e), planes.e_low),
     )
-    shape = np.broadcast_shapes(on_a.shape, planes.a_high.y[:, None, :].shape)
-    on_y = on_d = zeros(shape, grid)
-    offset = zeros((1, 1, 1), grid)
-    for part, plane in signed:
-        # Many planes have no slope along y or d at all.
-        if plane.y.any():
-            on_y = on_y + times(part, plane.y[:, None, :])
-        if plane.d.any():
-            on_d = on_d + times(part, plane.d[:, None, :])
-        if plane.offset.any():
-            offset = offset + matmul(part, plane.offset[:, :, None])
-    return on_y, on_d, up(offset[:, :, 0], grid)
+    on_y = scaled_times([(part, plane.y[:, None, :]) for part, plane in signed], grid)
+    on_d = scaled_times([(part, plane.d[:, None, :]) for part, plane in signed], grid)
+    offset = scaled_matmul([(-part, plane.offset[:, :, None]) for part, plane in signed], grid)
+    return stored(on_y, grid), stored(on_d, grid), -offset[:, :, 0]
 
 
 def relax(grid: int, layer: Layer, ranges: LayerRanges) -> Relaxation:
@@ -159,11 +177,15 @@ def relax(grid: int, layer: Layer, ranges: LayerRanges) -> Relaxation:
         grid,
     )
     return Relaxation(
-        Plane(low.slope, none, low.offset),
-        Plane(high.slope, none, high.offset),
-        Plane(-below.y, -below.d, settled(ranges.r.lo - below.offset)),
-        Plane(above.y, above.d, settled(above.offset + ranges.r.hi)),
+        _stored(Plane(low.slope, none, low.offset), grid),
+        _stored(Plane(high.slope, none, high.offset), grid),
+        _stored(Plane(-below.y, -below.d, ranges.r.lo - below.offset), grid),
+        _stored(Plane(above.y, above.d, above.offset + ranges.r.hi), grid),
     )
+
+
+def _stored(plane: Plane, grid: int) -> Plane:
+    return Plane(*(stored(array, grid) for array in (plane.y, plane.d, plane.offset)))
 
 
 def _lower_at_centre(first: Plane, second: Plane, ranges: LayerRanges, grid: int) -> Plane:

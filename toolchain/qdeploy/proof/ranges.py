@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qdeploy.fixedpoint import QFormat, Rounding, round_shift, rounding_error
 from qdeploy.ir import Box
@@ -27,7 +28,6 @@ from qdeploy.proof.dyadic import (
     negative,
     positive,
     product_range,
-    settled,
     stored,
     times,
     total,
@@ -46,25 +46,65 @@ def boxes_on_grid(boxes: Sequence[Box], grid: int) -> Interval:
     return Interval(*(stored(np.array(side, dtype=object), grid) for side in (lo, hi)))
 
 
-def analyse(pair: Pair, boxes: Interval, *, use_linear: bool) -> Ranges:
-    """Enclose every quantity of the pair over each box."""
-    return enclose(pair, input_signal(pair, boxes), use_linear=use_linear)
+def analyse(pair: Pair, boxes: Interval, *, use_linear: bool, sparing: bool = False) -> Ranges:
+    """Enclose every quantity of the pair over each box.
+
+    `sparing`: lines are substituted only for neurons whose ranges matter further on. The enclosures
+    of the last layer are hardly wider for that, those of other neurons are intervals.
+    """
+    return enclose(pair, input_signal(pair, boxes), use_linear=use_linear, sparing=sparing)
 
 
-def enclose(pair: Pair, entering: Signal, *, use_linear: bool) -> Ranges:
-    """Enclose every quantity of the pair for whatever enters it, [boxes, n]."""
+def enclose(
+    pair: Pair, entering: Signal, *, use_linear: bool, sparing: bool = False
+) -> Ranges:
+    """Enclose every quantity of the pair for whatever enters it, [boxes, n]; see `analyse`."""
     found: list[LayerRanges] = []
     for index, layer in enumerate(pair.layers):
         signal = entering if index == 0 else found[-1].out
         y, z, d = _affine(pair, layer, signal)
         if use_linear and index > 0:
-            before = Ranges(entering, tuple(found))
-            tighter = linear.back_substitute(pair, before, layer)
-            y, z, d = y.meet(tighter.y), z.meet(tighter.z), d.meet(tighter.d)
-        y, z = y.settled(), z.settled()
-        d = d.meet(z - y).settled()
+            tighten = _tighten_where_open if sparing else _tighten
+            y, z, d = tighten(pair, Ranges(entering, tuple(found)), layer, (y, z, d))
+        y, z = y.settled(pair.grid), z.settled(pair.grid)
+        d = d.meet(z - y).settled(pair.grid)
         found.append(_activate(pair, layer, y, z, d))
     return Ranges(entering, tuple(found))
+
+
+Sums = tuple[Interval, Interval, Interval]
+"""y, the program's sums, and their difference d, of one layer."""
+
+
+def _tighten(pair: Pair, before: Ranges, layer: Layer, known: Sums) -> Sums:
+    tighter = linear.back_substitute(pair, before, layer)
+    y, z, d = known
+    return y.meet(tighter.y), z.meet(tighter.z), d.meet(tighter.d)
+
+
+def _tighten_where_open(pair: Pair, before: Ranges, layer: Layer, known: Sums) -> Sums:
+    """Tighten y and z of neurons that intervals leave open in some box, then d where it counts.
+
+    A curve that is straight where both functions are passes e by its slope, whatever d's range is.
+    """
+    y, z, d = known
+    rows = np.flatnonzero(_is_open(layer, y, z, pair.grid).any(axis=0))
+    if len(rows):
+        y = y.meet_at(rows, linear.enclose_y(pair, before, layer, rows))
+        z = z.meet_at(rows, linear.enclose_z(pair, before, layer, rows))
+    rows = np.flatnonzero(_is_open(layer, y, z, pair.grid).any(axis=0))
+    if len(rows):
+        d = d.meet_at(rows, linear.enclose_d(pair, before, layer, rows))
+    return y, z, d
+
+
+def _is_open(layer: Layer, y: Interval, z: Interval, grid: int) -> NDArray[np.bool_]:
+    """Whether a neuron is more than one straight piece, unsaturated, over some of y and z."""
+    if layer.curve is None or layer.lookup is not None:
+        return np.ones(z.lo.shape, dtype=bool)
+    slopes = layer.curve.slopes_over(y.hull(z))
+    top = floor_to_grid(layer.output.max, grid)
+    return np.asarray((slopes.lo != slopes.hi) | (z.hi > top), dtype=bool)
 
 
 _OPERATIONS_PER_STEP = 100_000
@@ -89,7 +129,7 @@ def input_signal(pair: Pair, x: Interval) -> Signal:
     ends = (np.clip(c.astype(object), fmt.raw_min, fmt.raw_max) << shift for c in codes)
     b = Interval(*(stored(end, grid) for end in ends))
     e = saturating_error(x, fmt, pair.input_rounding, None, grid)
-    return Signal(x, b, e.meet(b - x).settled())
+    return Signal(x, b, e.meet(b - x).settled(grid))
 
 
 def _affine(pair: Pair, layer: Layer, s: Signal) -> tuple[Interval, Interval, Interval]:
@@ -105,18 +145,18 @@ def _activate(pair: Pair, layer: Layer, y: Interval, sums: Interval, d: Interval
     z, before = sums, Interval(d.lo * 0, d.hi * 0)
     if layer.lookup is not None:
         z, before = layer.lookup.values(true), _rounding_before(pair, layer.lookup, layer, true)
-        d = (d + before).meet(z - y).settled()
+        d = (d + before).meet(z - y).settled(pair.grid)
     r = _rounding(pair, layer, true) if layer.lookup is None else layer.lookup.errors(true)
     if layer.curve is None:
-        out = Signal(y, (z + r).settled(), (d + r).settled())
+        out = Signal(y, (z + r).settled(pair.grid), (d + r).settled(pair.grid))
         return LayerRanges(sums, before, y, z, d, d, r, out)
     a, kept = layer.curve.range(y), layer.curve.range(z)
     # phi(z) - phi(y) is a slope between y and z times d.
     slopes = layer.curve.slopes_over(y.hull(z))
-    delta = slopes.times(d, pair.grid).meet(kept - a).settled()
-    b = _clamped(kept + r, layer, pair.grid).settled()
+    delta = slopes.times(d, pair.grid).meet(kept - a).settled(pair.grid)
+    b = _clamped(kept + r, layer, pair.grid).settled(pair.grid)
     return LayerRanges(
-        sums, before, y, z, d, delta, r, Signal(a, b, (delta + r).meet(b - a).settled())
+        sums, before, y, z, d, delta, r, Signal(a, b, (delta + r).meet(b - a).settled(pair.grid))
     )
 
 
@@ -131,7 +171,7 @@ def _rounding_before(pair: Pair, lookup: Lookup, layer: Layer, true: Interval) -
     """Enclose the error of rounding the sums to the codes of a lookup."""
     missing = int(layer.bias_inexact)
     e = saturating_error(true, lookup.before, lookup.rounding, layer.spacing, pair.grid)
-    return Interval(e.lo, e.hi + missing).settled()
+    return Interval(e.lo, e.hi + missing).settled(pair.grid)
 
 
 def _rounding(pair: Pair, layer: Layer, true: Interval) -> Interval:
@@ -152,7 +192,7 @@ def _rounding(pair: Pair, layer: Layer, true: Interval) -> Interval:
     if ceiling is not None:
         r = _with_end(r, ceiling, true.lo >= ceiling.place, true.hi > ceiling.place)
     # phi(z + s) - phi(z) lies in [0, s] for the missing part s of the bias.
-    return Interval(r.lo, r.hi + missing).settled()
+    return Interval(r.lo, r.hi + missing).settled(pair.grid)
 
 
 def _with_end(r: Interval, end: End, inside: Raw, touched: Raw) -> Interval:
@@ -197,10 +237,10 @@ def reference_error(pair: Pair, ranges: Ranges) -> Raw:
         if layer.inexact:
             # Every entry moved by at most half a unit of the grid, the bias likewise.
             error = error + up(total(reach), pair.grid) + 1
-        error = settled(error)
+        error = stored(error, pair.grid)
         if layer.curve is not None:
-            moved = layer.curve.moved(settled(found.y.magnitude + error))
-            error = settled(up(times(error, _steepest(layer)), pair.grid) + moved)
+            moved = layer.curve.moved(stored(found.y.magnitude + error, pair.grid))
+            error = stored(up(times(error, _steepest(layer)), pair.grid) + moved, pair.grid)
     return error
 
 

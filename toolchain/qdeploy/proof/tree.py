@@ -143,7 +143,7 @@ def _linear(pair: Pair, program: FixedNetwork, boxes: Interval) -> Raw:
     del program
     bounds = []
     for chunk in _chunks(len(boxes.lo), _BATCH):
-        found = analyse(pair, _rows(boxes, chunk), use_linear=True)
+        found = analyse(pair, _rows(boxes, chunk), use_linear=True, sparing=True)
         bounds.append(found.layers[-1].out.e.magnitude + reference_error(pair, found))
     return np.concatenate(bounds)
 
@@ -166,7 +166,7 @@ def _gaps(pair: Pair, program: FixedNetwork, codes: NDArray[np.int64], cells: In
     device = ops.execute(program, codes).astype(object) << scale
     gaps = []
     for chunk in _chunks(len(codes), _BATCH):
-        found = analyse(pair, _rows(cells, chunk), use_linear=True)
+        found = analyse(pair, _rows(cells, chunk), use_linear=True, sparing=True)
         real, extra = found.layers[-1].out.a, reference_error(pair, found)
         low, high = abs(device[chunk] - real.lo), abs(device[chunk] - real.hi)
         gaps.append(np.maximum(low, high) + extra)

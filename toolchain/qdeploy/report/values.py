@@ -35,6 +35,8 @@ class RegionResult:
     box: Box
     bound: Bound | None
     found: Found
+    relaxed: float | None = None
+    """What a search found where every rounding is free within its interval; None: not searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,12 @@ class Statement:
         worst = max((r.found for r in self.regions), key=lambda f: f.linf)
         columns = zip(*(r.found.per_output for r in self.regions), strict=True)
         return Found(worst.linf, tuple(map(max, columns)), worst.x)
+
+    @property
+    def relaxed(self) -> float | None:
+        """The worst of the regions' `relaxed`; None unless every region has one."""
+        known = [r.relaxed for r in self.regions if r.relaxed is not None]
+        return max(known) if len(known) == len(self.regions) else None
 
 
 @dataclass(frozen=True, slots=True)

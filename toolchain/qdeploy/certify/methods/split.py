@@ -1,10 +1,10 @@
 """The box cut into many, each bounded by lines or code by code (`qdeploy.certify.splitting`)."""
 
 from qdeploy.certify.method import Pursuit, Question
-from qdeploy.certify.splitting import Growth, Prices, predict
+from qdeploy.certify.splitting import Growth, Prices, predict, sharp_pair
 from qdeploy.proof import kernel, tree
 from qdeploy.proof.kernel import Analysis
-from qdeploy.proof.pair import MismatchError, align, coarse_grid
+from qdeploy.proof.pair import MismatchError
 
 
 class Split:
@@ -18,7 +18,7 @@ class Split:
         if kernel.beyond_linear(known.pair) or known.box.size > tree.LARGEST_AXIS:
             return None
         try:
-            pair = align(known.network, known.program, coarse_grid(known.program))
+            pair = sharp_pair(known)
         except MismatchError:
             return None
         return predict(pair, known.box)
