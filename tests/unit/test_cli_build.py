@@ -63,6 +63,7 @@ def test_build_json_has_what_the_schema_promises(built):
     assert claim["regions"][0]["hi"] == [1.0, 1.0]
     assert claim["regions"][0]["linf"] == claim["linf"]
     assert len(claim["attack"]["x"]) == 2
+    assert 0 < claim["attack"]["relaxed"] == claim["regions"][0]["attack"]["relaxed"]
     assert data["firmware"]["board"] == "host"
     run_of = data["validation"]
     assert (run_of["bit_exact"], run_of["within_bound"], run_of["vectors"]) == (True, True, 256)

@@ -61,6 +61,16 @@ def test_no_ratio_where_nothing_was_found():
     assert lines["attack"] == "0 is the largest deviation found"
 
 
+def test_what_free_roundings_reach_is_said_only_where_every_region_was_searched():
+    one = statement(proven(Fraction(1)), found(Fraction(0)))
+    assert "relaxed" not in dict(statement_lines(one))
+    searched = replace(one.regions[0], relaxed=0.75)
+    said = dict(statement_lines(replace(one, regions=(searched,))))["relaxed"]
+    assert said.startswith("0.75 ")
+    partly = replace(one, regions=(searched, one.regions[0]))
+    assert "relaxed" not in dict(statement_lines(partly))
+
+
 def test_of_many_regions_the_first_are_named():
     one = statement(proven(Fraction(1)), found(Fraction(0)))
     many = replace(one, regions=one.regions * 450)
