@@ -21,7 +21,6 @@ from qdeploy.proof.dyadic import (
     negative,
     positive,
     product_range,
-    settled,
     stored,
     times,
     total,
@@ -144,7 +143,7 @@ def enclose(links: tuple[Link, ...], boxes: Interval, grid: int, lines: int) -> 
             count = len(link.bias)
             tight = Interval(link.bias - reach[:, count:], link.bias + reach[:, :count])
             v = v.meet(tight + error)
-        v = v.settled()
+        v = v.settled(grid)
         steps, leaving = _step(link, v, grid)
         found.append(Passed(entering, v, error, steps))
         entering = leaving
@@ -157,7 +156,7 @@ def _error(link: Link, entering: Interval, grid: int) -> Interval:
     if not link.rounded:
         return Interval(none, none + link.missing)
     moved = up(total(entering.magnitude), grid + 1) + 1
-    return Interval(none - moved, none + moved).settled()
+    return Interval(none - moved, none + moved).settled(grid)
 
 
 def upper_bound(
@@ -171,12 +170,12 @@ def upper_bound(
         constants = matmul(plus, lines.high[:, :, None]) + matmul(minus, lines.low[:, :, None])
         offset = offset + up(constants[:, :, 0], grid)
         # Coefficients are rounded down; the lost part, in [0, 1) unit, meets max(v, 0).
-        on_v = settled(down(on_v, grid))
+        on_v = stored(down(on_v, grid), grid)
         offset = offset + up(total(positive(at.v.hi)), grid)
         offset = offset + up(matmul(on_v, link.bias), grid) + _largest(on_v, at.error, grid)
-        rows = settled(down(matmul(on_v, link.matrix), grid))
-        offset = settled(offset + up(total(positive(at.entering.hi)), grid))
-    return settled(offset + _largest(rows, boxes, grid))
+        rows = stored(down(matmul(on_v, link.matrix), grid), grid)
+        offset = stored(offset + up(total(positive(at.entering.hi)), grid), grid)
+    return stored(offset + _largest(rows, boxes, grid), grid)
 
 
 def _largest(rows: Raw, box: Interval, grid: int) -> Raw:
@@ -193,12 +192,12 @@ def _step(link: Link, v: Interval, grid: int) -> tuple[Lines, Interval]:
         unit = none + (1 << grid)
         return Lines(unit, none, unit, none), v
     below, above, leaving = link.curve.below(v), link.curve.above(v), link.curve.range(v)
-    moved = settled(np.asarray(link.curve.moved(v.magnitude)))
+    moved = stored(np.asarray(link.curve.moved(v.magnitude)), grid)
     off = Interval(-moved, moved)
     if link.lookup is not None:
-        off = (off + link.lookup.errors(v)).settled()
-    low, high = settled(below.offset + off.lo), settled(above.offset + off.hi)
-    return Lines(below.slope, low, above.slope, high), (leaving + off).settled()
+        off = (off + link.lookup.errors(v)).settled(grid)
+    low, high = stored(below.offset + off.lo, grid), stored(above.offset + off.hi, grid)
+    return Lines(below.slope, low, above.slope, high), (leaving + off).settled(grid)
 
 
 def _stair_lines(stairs: Stairs, v: Interval, grid: int) -> tuple[Lines, Interval]:
@@ -229,7 +228,7 @@ def _stair_lines(stairs: Stairs, v: Interval, grid: int) -> tuple[Lines, Interva
         below.append(np.where(flat, below[0], _over(value - step, begin, low_slope, grid)))
     highs = up(np.asarray(np.maximum.reduce(above)), grid)
     lows = down(np.asarray(np.minimum.reduce(below)), grid)
-    lines = Lines(low_slope, settled(lows), high_slope, settled(highs))
+    lines = Lines(low_slope, stored(lows, grid), high_slope, stored(highs, grid))
     return lines, Interval(low, high)
 
 

@@ -55,9 +55,7 @@ def analyse(pair: Pair, boxes: Interval, *, use_linear: bool, sparing: bool = Fa
     return enclose(pair, input_signal(pair, boxes), use_linear=use_linear, sparing=sparing)
 
 
-def enclose(
-    pair: Pair, entering: Signal, *, use_linear: bool, sparing: bool = False
-) -> Ranges:
+def enclose(pair: Pair, entering: Signal, *, use_linear: bool, sparing: bool = False) -> Ranges:
     """Enclose every quantity of the pair for whatever enters it, [boxes, n]; see `analyse`."""
     found: list[LayerRanges] = []
     for index, layer in enumerate(pair.layers):
