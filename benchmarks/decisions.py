@@ -75,7 +75,7 @@ def main() -> None:
     for name in given.names:
         for bits in map(int, given.bits.split(",")):
             table.add_row(*measure(given.folder / f"{name}.onnx", bits, given.seconds))
-    Console(width=120).print(table)
+    Console(width=140).print(table)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from qdeploy import certify, ops, proof, quantize
 from qdeploy.certify import CertifyRequest, DecideRequest
-from qdeploy.diagnostics import RefusedError
+from qdeploy.diagnostics import RefusedError, UsageError
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import Box, FixedNetwork, Network, QuantizeRequest, exact
 from qdeploy.proof import DecisionKind, DecisionStatus, chain, decision
@@ -441,3 +441,13 @@ def test_a_tie_of_the_network_is_no_attack():
     network, program = handmade((0.5, 0.5), QFormat(6, 4))
     points = [[Fraction(k, 7)] for k in range(8)]
     assert decision.differs(network, program, points, DecisionKind.ARGMAX) == [False] * 8
+
+
+def test_outputs_behind_another_activation_are_not_decided():
+    weight, bias = np.ones((2, 1), dtype=np.float32), np.array([0.0, 1.0], dtype=np.float32)
+    network = build_network(1, [(weight, bias), "tanh"])
+    box = Box((Fraction(0),), (Fraction(1),))
+    program = quantize.run(network, QuantizeRequest((box,), bits=8))
+    asked = DecideRequest(DecisionKind.ARGMAX, 1.0)
+    with pytest.raises(UsageError, match="last activation other than ReLU"):
+        certify.decide(network, program, (box,), asked, lambda _: None)

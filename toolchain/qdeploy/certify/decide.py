@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.certify.differing import hunt
+from qdeploy.diagnostics import UsageError
 from qdeploy.ir import Box, FixedNetwork, Network
 from qdeploy.ops import evaluate
 from qdeploy.proof import chain, decision
 from qdeploy.proof.certificate import Attacked, DecisionClaim, DecisionKind, Unchanged
 from qdeploy.proof.decision import FULL_LEAF, LIGHT_LEAF, Contest
 from qdeploy.proof.dyadic import Interval
-from qdeploy.proof.pair import Pair, coarse_grid
+from qdeploy.proof.pair import MismatchError, Pair, coarse_grid
 from qdeploy.proof.ranges import boxes_on_grid
 from qdeploy.proof.tree import LARGEST_AXIS, halves
 
@@ -77,9 +78,15 @@ def decide(
     """Find what is known about the decisions in every region.
 
     Raises:
-        MismatchError: network and program do not fit together, or have one output.
+        UsageError: nothing can be said about decisions of such a network.
     """
-    pair = decision.decision_pair(network, program, coarse_grid(program))
+    try:
+        pair = decision.decision_pair(network, program, coarse_grid(program))
+    except MismatchError as problem:
+        raise UsageError(
+            f"--decision {request.kind.value}: {problem}",
+            fix="leave --decision out; the bounds on the outputs do not need it",
+        ) from problem
     progress(f"decisions of {len(regions)} regions")
     boxes = boxes_on_grid(regions, pair.grid)
     winners = _winners(network, regions, request.kind)

@@ -29,6 +29,10 @@ _HALVINGS = 30
 _ROWS = 1 << 13
 """Inputs evaluated together."""
 _FEWEST_TRIES = 32
+_AT_ONCE = 1 << 9
+"""Tries before the best of them is gone on from."""
+_ANEW = 4
+"""Every such round tries codes that have nothing to do with the best."""
 _EXACT = 2.0**52
 """Sums below are exact in double precision."""
 
@@ -189,11 +193,11 @@ def _one_box(
     one: _Hunt, start: Reals, home: Codes, rng: np.random.Generator, tries: int
 ) -> Reals | None:
     """Try random codes of one box; then change the best of them, few at a time."""
-    rows = int(np.clip(tries // _ROUNDS, _FEWEST_TRIES, _ROWS))
+    rows = int(np.clip(tries // _ROUNDS, _FEWEST_TRIES, _AT_ONCE))
     best, height = start, float(_lead(one.sums(start[None]), home)[0])
     for turn in range(max(_ROUNDS, tries // rows)):
         x = _other_codes(one, (rows, len(start)), rng)
-        if turn % 2:
+        if turn % _ANEW:
             rate = rng.choice([1.0, 3.0, 0.3 * len(start)], size=(rows, 1)) / len(start)
             x = np.where(rng.random(x.shape) < rate, x, best)
         hit = np.flatnonzero(_hits(one, x))
