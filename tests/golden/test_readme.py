@@ -12,12 +12,13 @@ from support.controller import run
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 BLOCK = re.compile(r"```console\n\$ (qdeploy [^\n]+)\n(.*?)```", re.DOTALL)
+BARS = re.compile(r"#+")
 NUMBER = re.compile(r"-?\d[\d.]*(e[-+]\d+)?")
 
 
 def skeleton(text):
-    """Return the text without what differs between machines: numbers, and widths made by them."""
-    return " ".join(NUMBER.sub("#", text).split())
+    """Return the text without what differs between machines: numbers, and widths and bars made by them."""
+    return " ".join(BARS.sub("#", NUMBER.sub("#", text)).split())
 
 
 @pytest.fixture(scope="module")
