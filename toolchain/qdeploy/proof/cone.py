@@ -60,6 +60,8 @@ class Forms:
         """Return the values times a factor given on the grid."""
         if factor == 1 << grid:
             return self
+        if factor == 0:
+            return Forms(self.rows * 0, self.lo * 0, self.hi * 0)
         if factor < 0:
             return Forms(-self.rows, -self.hi, -self.lo).scaled(-factor, grid)
         rows = down(self.rows * factor, grid)
