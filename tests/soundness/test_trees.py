@@ -217,6 +217,22 @@ def test_extreme_scales_agree_on_every_grid(
     assert bounds() == narrow
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_a_leaf_is_bounded_alike_alone_and_among_others(seed: int) -> None:
+    """Search and check batch leaves differently, and must find equal numbers."""
+    network = random_network(seed)
+    box = random_request(seed, network).regions[0]
+    program = quantize.run(network, random_request(seed, network))
+    pair = align(network, program, coarse_grid(program))
+    cuts = bytes([seed % box.size] * 3 + [0] * 4 + [tree.LINEAR_LEAF] * 8)
+    leaves = tree.expand(cuts, boxes_on_grid([box], pair.grid)).boxes
+    together = tree.leaf_bounds(pair, program, tree.Leaves(leaves, np.zeros(8, dtype=bool)))
+    for row in range(8):
+        one = Interval(leaves.lo[row : row + 1], leaves.hi[row : row + 1])
+        alone = tree.leaf_bounds(pair, program, tree.Leaves(one, np.zeros(1, dtype=bool)))
+        assert alone.tolist() == together[row : row + 1].tolist()
+
+
 def test_a_tree_of_too_much_work_is_refused_before_it_is_done() -> None:
     network = paper_network(0, 3)
     program = quantize.run(network, QuantizeRequest((UNIT_BOX,), bits=16))

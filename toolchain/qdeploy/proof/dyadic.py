@@ -239,14 +239,21 @@ class Interval:
         high = [-scaled_times(((-a, b),), grid) for a, b in corners]
         return Interval(np.minimum.reduce(low), np.maximum.reduce(high))
 
-    def meet_at(self, columns: NDArray[np.int64], other: "Interval") -> "Interval":
-        """Return the intersection in some columns, and the rest as it is."""
-        lo, hi = self.lo.copy(), self.hi.copy()
-        narrowed = Interval(lo[:, columns], hi[:, columns]).meet(other)
-        if lo.dtype != narrowed.lo.dtype or hi.dtype != narrowed.hi.dtype:
-            lo, hi = lo.astype(object), hi.astype(object)
-        lo[:, columns], hi[:, columns] = narrowed.lo, narrowed.hi
-        return Interval(lo, hi)
+    def meet_where(
+        self, mask: NDArray[np.bool_], columns: NDArray[np.int64], other: "Interval"
+    ) -> "Interval":
+        """Return the intersection in some columns where `mask` is set, and the rest as it is."""
+        ends = []
+        for own, new, better in (
+            (self.lo, other.lo, np.maximum),
+            (self.hi, other.hi, np.minimum),
+        ):
+            part = own[:, columns]
+            met = np.where(mask[:, columns], better(part, new), part)
+            whole = own.astype(np.result_type(own, met))
+            whole[:, columns] = met
+            ends.append(whole)
+        return Interval(*ends)
 
     def row(self, index: int) -> "Interval":
         """Return the enclosures over one box."""

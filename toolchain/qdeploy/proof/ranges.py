@@ -84,15 +84,18 @@ def _tighten_where_open(pair: Pair, before: Ranges, layer: Layer, known: Sums) -
     """Tighten y and z of neurons that intervals leave open in some box, then d where it counts.
 
     A curve that is straight where both functions are passes e by its slope, whatever d's range is.
+    What a box gets depends on nothing but the box, so that batches do not show in the numbers.
     """
     y, z, d = known
-    rows = np.flatnonzero(_is_open(layer, y, z, pair.grid).any(axis=0))
+    is_open = _is_open(layer, y, z, pair.grid)
+    rows = np.flatnonzero(is_open.any(axis=0))
     if len(rows):
-        y = y.meet_at(rows, linear.enclose_y(pair, before, layer, rows))
-        z = z.meet_at(rows, linear.enclose_z(pair, before, layer, rows))
-    rows = np.flatnonzero(_is_open(layer, y, z, pair.grid).any(axis=0))
+        y = y.meet_where(is_open, rows, linear.enclose_y(pair, before, layer, rows))
+        z = z.meet_where(is_open, rows, linear.enclose_z(pair, before, layer, rows))
+        is_open = _is_open(layer, y, z, pair.grid)
+        rows = np.flatnonzero(is_open.any(axis=0))
     if len(rows):
-        d = d.meet_at(rows, linear.enclose_d(pair, before, layer, rows))
+        d = d.meet_where(is_open, rows, linear.enclose_d(pair, before, layer, rows))
     return y, z, d
 
 
