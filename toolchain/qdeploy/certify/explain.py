@@ -28,8 +28,8 @@ ROUNDING = "activation rounding"
 SATURATION = "saturation"
 TABLE = "table"
 RELAXATION = "looseness of the proof"
-_MOST_LEAVES = 20_000
-"""Of more the whole region is explained: to find the worst takes as long as the check."""
+_MOST_LEAVES = 256
+"""Of more, only so many, spread evenly, are looked at: all would take as long as the check."""
 SOURCES = (INPUT, WEIGHTS, PRUNING, ROUNDING, SATURATION, TABLE, RELAXATION)
 
 
@@ -68,9 +68,7 @@ def explain(network: Network, program: FixedNetwork, claim: RegionClaim) -> Expl
     pair = align(network, program, split[0].grid if split else coarse_grid(program))
     piece = boxes_on_grid([claim.box], pair.grid)
     if split:
-        leaves = tree.expand(split[0].tree, piece)
-        if len(leaves.exact) <= _MOST_LEAVES:
-            piece = _worst_leaf(pair, program, leaves, output)
+        piece = _worst_leaf(pair, program, tree.expand(split[0].tree, piece), output)
     found = analyse(pair, piece, use_linear=True).row(0)
     e = found.layers[-1].out.e
     low, high = int(e.lo[output]), int(e.hi[output])
@@ -84,9 +82,11 @@ def explain(network: Network, program: FixedNetwork, claim: RegionClaim) -> Expl
 
 
 def _worst_leaf(pair: Pair, program: FixedNetwork, leaves: tree.Leaves, output: int) -> Interval:
-    worst = int(tree.leaf_bounds(pair, program, leaves)[:, output].argmax())
-    rows = slice(worst, worst + 1)
-    return Interval(leaves.boxes.lo[rows], leaves.boxes.hi[rows])
+    some = slice(None, None, -(-len(leaves.exact) // _MOST_LEAVES))
+    boxes = Interval(leaves.boxes.lo[some], leaves.boxes.hi[some])
+    bounds = tree.leaf_bounds(pair, program, tree.Leaves(boxes, leaves.exact[some]))
+    worst = int(bounds[:, output].argmax())
+    return Interval(boxes.lo[worst : worst + 1], boxes.hi[worst : worst + 1])
 
 
 def _amounts(pair: Pair, found: Ranges, output: int, sign: int) -> Iterator[Share]:
