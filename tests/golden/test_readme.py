@@ -29,7 +29,7 @@ def blocks(request, tmp_path_factory):
     text = README.read_text()
     pairs = []
     for command, shown in BLOCK.findall(text):
-        process = run(*command.split()[1:], cwd=folder)
+        process = run(*command.split()[1:], cwd=folder, long=True)
         assert process.returncode == 0, process.stderr
         pairs.append((shown, process.stdout))
         text = text.replace(shown, process.stdout)

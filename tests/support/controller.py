@@ -61,8 +61,14 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "qdeploy", *map(str, arguments)]
 
 
-def run(*arguments: str | Path, cwd: Path | None = None, **environment: str):
-    """Run qdeploy in a process of its own."""
+_SPENDING = {"--work", "--time-limit", "--config"}
+
+
+def run(*arguments: str | Path, cwd: Path | None = None, long: bool = False, **environment: str):
+    """Run qdeploy in a process of its own; searches are short unless `long` or told otherwise."""
+    searches = bool(arguments) and arguments[0] in ("build", "certify")
+    if searches and not long and not _SPENDING & set(map(str, arguments)):
+        arguments = (*arguments, "--work", "0.2")
     return subprocess.run(
         command(*arguments),
         cwd=cwd,

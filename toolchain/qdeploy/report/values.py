@@ -128,6 +128,6 @@ class Material:
     fixed: FixedNetwork
     program_digest: str
     statement: Statement
-    origins: Origins | None = None
     firmware: Firmware | None = None
     verdict: Verdict | None = None
+    origins: Origins | None = None
