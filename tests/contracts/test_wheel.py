@@ -76,14 +76,14 @@ def test_what_needs_no_compiler_works(installed, line, code, said):
 
 
 def test_a_certificate_is_made_and_checked(installed):
-    process = qdeploy(installed, "certify", "controller.onnx", "--inputs", "-1:1")
+    process = qdeploy(installed, "certify", "controller.onnx", "--inputs", "-1:1", "--work", "0.2")
     assert "|device - network| <= " in process.stdout, process.stderr
     process = qdeploy(installed, "verify", "certificate.json", "--model", "controller.onnx")
     assert process.stdout.startswith("proven"), process.stderr
 
 
 def test_what_needs_one_says_which_package_to_install(installed):
-    process = qdeploy(installed, "build", "controller.onnx", "--inputs", "-1:1")
+    process = qdeploy(installed, "build", "controller.onnx", "--inputs", "-1:1", "--work", "0.2")
     assert process.returncode == 4
     assert "pip install 'qdeploy[run]'" in process.stderr.split("fix:")[1]
     assert not (installed / "build-virtual-m4").exists()

@@ -16,7 +16,7 @@ from support.materials import verdict
 def original(tmp_path_factory):
     folder = tmp_path_factory.mktemp("built")
     model = write_controller(folder / "controller.onnx")
-    line = ["build", str(model), "--inputs", "-1:1", "--board", "host", "--no-run"]
+    line = ["build", str(model), "--inputs", "-1:1", "--board", "host", "--no-run", "--work", "0.2"]
     assert main([*line, "-o", str(folder / "out")]) == 0
     model.unlink()
     return folder / "out"

@@ -27,7 +27,19 @@ def built(tmp_path_factory):
     """A build: (model, certificate, library)."""
     folder = tmp_path_factory.mktemp("built")
     model, out = write_controller(folder / "controller.onnx"), folder / "out"
-    line = ["build", str(model), "--inputs", "-1:1", "--board", "host", "--no-run", "-o", str(out)]
+    line = [
+        "build",
+        str(model),
+        "--inputs",
+        "-1:1",
+        "--board",
+        "host",
+        "--no-run",
+        "--work",
+        "0.2",
+        "-o",
+        str(out),
+    ]
     assert main(line) == 0
     return model, out / "certificate.json", out / "library"
 

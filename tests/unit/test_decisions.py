@@ -35,14 +35,24 @@ def samples(tmp_path_factory):
 @pytest.fixture(scope="module")
 def certified(samples, tmp_path_factory):
     path = tmp_path_factory.mktemp("decided") / "certificate.json"
-    line = ["certify", MODEL, "--inputs", f"data:{samples}:0.01", "--bits", "8"]
+    line = ["certify", MODEL, "--inputs", f"data:{samples}:0.01", "--bits", "8", "--work", "1"]
     line += ["--decision", "argmax", "--work", "1", "-o", str(path)]
     assert main(line) == 0
     return path
 
 
 def test_certify_tells_the_shares(certified, samples, tmp_path, capsys):
-    line = ["certify", MODEL, "--inputs", f"data:{samples}:0.01", "--bits", "8", "--json"]
+    line = [
+        "certify",
+        MODEL,
+        "--inputs",
+        f"data:{samples}:0.01",
+        "--bits",
+        "8",
+        "--json",
+        "--work",
+        "1",
+    ]
     line += ["--decision", "argmin", "--work", "1", "-o", str(tmp_path / "c.json")]
     assert main(line) == 0
     said = json.loads(capsys.readouterr().out)["certificate"]["decision"]
@@ -68,7 +78,7 @@ def test_verify_tells_the_counts(certified, capsys):
 
 def test_equal_requests_give_equal_certificates(certified, samples, tmp_path):
     path = tmp_path / "again.json"
-    line = ["certify", MODEL, "--inputs", f"data:{samples}:0.01", "--bits", "8"]
+    line = ["certify", MODEL, "--inputs", f"data:{samples}:0.01", "--bits", "8", "--work", "1"]
     line += ["--decision", "argmax", "--work", "1", "-o", str(path)]
     assert main(line) == 0
     assert path.read_bytes() == certified.read_bytes()
