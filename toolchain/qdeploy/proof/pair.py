@@ -292,8 +292,8 @@ def _layer(
     if real.activation is None or real.activation.op in _SATURATIONS:
         if clamp != _expected_clamp(limits, output.format, output.rounding):
             raise MismatchError(f"program tensor {code.output} is clamped to other codes")
-        if code.dense is not None and code.activation is not None:
-            raise MismatchError(f"program tensor {code.output} has another activation")
+        if not _saturates(code):
+            raise MismatchError(f"program tensor {code.output} comes from another operator")
     else:
         lookup = _lookup(real.activation, code, program, grid)
     curve = None if facts is None else on_grid(facts, grid)
@@ -331,6 +331,16 @@ def _sums(real: Node | None, code: FixedNode | None, width: int, grid: int) -> _
     v_raw = stored(v.raw.astype(object) << (grid - v.format.fb), grid)
     v_bias = stored(_scaled(bias.raw.astype(object), -missing), grid)
     return w_raw, c_raw, v_raw, v_bias, w_moved or c_moved, lost
+
+
+def _saturates(code: _CodeLayer) -> bool:
+    """Whether the program's layer is sums or a saturation, and so is all told by its clamp.
+
+    A clamp to the whole format says nothing about an operator that has no clamp.
+    """
+    if code.activation is None:
+        return True
+    return code.dense is None and code.activation.op in _SATURATIONS
 
 
 def _curve(node: Node) -> ops.Curve:

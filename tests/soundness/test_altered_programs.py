@@ -1,0 +1,62 @@
+"""Programs that no quantiser makes, as somebody could put them into a certificate.
+
+The check must refuse them, or bound what they really do; the deviation at one input, evaluated
+without rounding, says what that is.
+"""
+
+import dataclasses
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from qdeploy import certify, proof, quantize
+from qdeploy.certify import CertifyRequest
+from qdeploy.diagnostics import RefusedError
+from qdeploy.fixedpoint import QFormat
+from qdeploy.ir import Box, FixedArray, FixedNetwork, FixedNode, Network, QuantizeRequest
+from qdeploy.proof import kernel
+from support.networks import Act, Layer, build_network
+
+UNIT_BOX = Box((Fraction(-1),), (Fraction(1),))
+SPEND = CertifyRequest(work=0.05, attack_budget=50)
+
+
+def neuron(weight: float, bias: float = 0.0) -> Layer:
+    return np.array([[weight]], np.float32), np.array([bias], np.float32)
+
+
+def with_node(program: FixedNetwork, index: int, node: FixedNode) -> FixedNetwork:
+    nodes = list(program.nodes)
+    nodes[index] = node
+    return dataclasses.replace(program, nodes=tuple(nodes))
+
+
+def with_bias(program: FixedNetwork, index: int, code: int) -> FixedNetwork:
+    """Exchange the only bias of a dense node."""
+    node = program.nodes[index]
+    bias = FixedArray(np.array([code]), node.arrays["bias"].format)
+    arrays = {**node.arrays, "bias": bias}
+    return with_node(program, index, dataclasses.replace(node, arrays=arrays))
+
+
+def certified(network: Network, program: FixedNetwork, box: Box) -> proof.Proven:
+    """Prove a program, showing an attack where it does no harm."""
+    certificate = certify.run(network, program, (box,), SPEND)
+    harmless = kernel.witness(network, program, tuple((a + b) / 2 for a, b in zip(box.lo, box.hi)))
+    claim = dataclasses.replace(certificate.regions[0], attack=harmless)
+    (proven,) = proof.check(network, dataclasses.replace(certificate, regions=(claim,)))
+    return proven
+
+
+def test_a_clamp_that_cuts_nothing_is_no_excuse_for_another_operator() -> None:
+    """The format saturates before the limits of the clip, so its clamp is the whole format."""
+    network = build_network(1, [Act("clip", {"lo": -4.0, "hi": 4.0}), neuron(1.0)])
+    program = quantize.run(
+        network, QuantizeRequest((UNIT_BOX,), bits=8, input_format=QFormat(2, 6))
+    )
+    clip = program.nodes[0]
+    slope = FixedArray(np.array([-(1 << 14)]), QFormat(9, 7))
+    leaky = FixedNode(clip.name, "leaky_relu", clip.inputs, clip.output, {"slope": slope})
+    assert certified(network, program, UNIT_BOX).linf < Fraction(1, 10)
+    with pytest.raises(RefusedError, match="operator"):
+        certified(network, with_node(program, 0, leaky), UNIT_BOX)
