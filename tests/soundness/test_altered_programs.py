@@ -12,8 +12,16 @@ import pytest
 from qdeploy import certify, proof, quantize
 from qdeploy.certify import CertifyRequest
 from qdeploy.diagnostics import RefusedError
-from qdeploy.fixedpoint import QFormat
-from qdeploy.ir import Box, FixedArray, FixedNetwork, FixedNode, Network, QuantizeRequest
+from qdeploy.fixedpoint import QFormat, Rounding
+from qdeploy.ir import (
+    Accumulator,
+    Box,
+    FixedArray,
+    FixedNetwork,
+    FixedNode,
+    Network,
+    QuantizeRequest,
+)
 from qdeploy.proof import kernel
 from support.networks import Act, Layer, build_network
 
@@ -31,12 +39,15 @@ def with_node(program: FixedNetwork, index: int, node: FixedNode) -> FixedNetwor
     return dataclasses.replace(program, nodes=tuple(nodes))
 
 
-def with_bias(program: FixedNetwork, index: int, code: int) -> FixedNetwork:
-    """Exchange the only bias of a dense node."""
+def with_bias(program: FixedNetwork, index: int, value: Fraction) -> FixedNetwork:
+    """Exchange the only bias of a dense node, whose accumulator becomes wide enough for all."""
     node = program.nodes[index]
-    bias = FixedArray(np.array([code]), node.arrays["bias"].format)
+    fmt = node.arrays["bias"].format
+    bias = FixedArray(np.array([int(value / fmt.step)]), fmt)
+    accumulator = Accumulator(32, fmt.fb, (1 << 31) - 1)
     arrays = {**node.arrays, "bias": bias}
-    return with_node(program, index, dataclasses.replace(node, arrays=arrays))
+    node = dataclasses.replace(node, arrays=arrays, accumulator=accumulator)
+    return with_node(program, index, node)
 
 
 def certified(network: Network, program: FixedNetwork, box: Box) -> proof.Proven:
@@ -60,3 +71,35 @@ def test_a_clamp_that_cuts_nothing_is_no_excuse_for_another_operator() -> None:
     assert certified(network, program, UNIT_BOX).linf < Fraction(1, 10)
     with pytest.raises(RefusedError, match="operator"):
         certified(network, with_node(program, 0, leaky), UNIT_BOX)
+
+
+TIED = [
+    # A sum on the number of the grid that is nearest to the limit is not clipped, and rounds up;
+    ("lo", 0.5 - 2.0**-25, Rounding.NEAREST, Fraction(1, 2), Fraction(1, 2)),
+    # and here it is not clipped, and truncates to another code than the limit does.
+    ("hi", -1 + 2.0**-24, Rounding.TRUNC, Fraction(-1), Fraction(-1)),
+]
+
+
+@pytest.mark.parametrize(("side", "limit", "rounding", "total", "moved"), TIED)
+def test_a_limit_between_two_numbers_of_the_grid_ends_where_it_does(
+    side: str, limit: float, rounding: Rounding, total: Fraction, moved: Fraction
+) -> None:
+    """`moved`, which the program adds later, would make up for the error if it were believed."""
+    network = build_network(1, [neuron(1.0), Act("clip", {side: limit}), neuron(1.0)])
+    here, fine = (Fraction(0),), QFormat(8, 4)
+    box = Box(here, here)
+    request = QuantizeRequest(
+        (box,),
+        weights=fine,
+        biases=fine,
+        input_format=fine,
+        activations=QFormat(8, 0),
+        rounding=rounding,
+    )
+    program = quantize.run(network, request)
+    for index, value in enumerate((total, moved)):
+        program = with_bias(program, index, value)
+    (part,) = kernel.prove_whole(network, program, [box], 20)
+    (deviation,) = kernel.deviations(network, program, here)
+    assert deviation <= Fraction(part.per_output[0])

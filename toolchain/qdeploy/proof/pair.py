@@ -35,6 +35,7 @@ class End:
     """One flat end of a saturation: where it begins, and the program's error upon it."""
 
     place: int
+    """The number of the grid nearest to where it begins, of those that surely lie upon it."""
     error_lo: int
     error_hi: int
 
@@ -387,14 +388,15 @@ def _ends(
 ) -> tuple[End | None, End | None]:
     """Return the flat ends; on them the program emits one code, the network one number."""
 
-    def end(limit: Fraction | None, code: int) -> End | None:
-        if limit is None:
-            return None
+    def end(limit: Fraction, code: int, place: int) -> End:
         error, extra = code * fmt.step - limit, int(inexact)
-        place = ceil_to_grid(limit - Fraction(1, 2 << grid), grid)
         return End(place, floor_to_grid(error, grid) - extra, ceil_to_grid(error, grid) + extra)
 
-    return end(limits[0], clamp[0]), end(limits[1], clamp[1])
+    low, high = limits
+    return (
+        None if low is None else end(low, clamp[0], floor_to_grid(low, grid)),
+        None if high is None else end(high, clamp[1], ceil_to_grid(high, grid)),
+    )
 
 
 def _spacing(code: _CodeLayer, program: FixedNetwork, limits: _Limits) -> Fraction | None:

@@ -189,9 +189,9 @@ def _rounding(pair: Pair, layer: Layer, true: Interval) -> Interval:
         r = Interval(r.lo - 1, r.hi + 1)
     floor, ceiling = layer.ends
     if floor is not None:
-        r = _with_end(r, floor, true.hi <= floor.place, true.lo < floor.place)
+        r = _with_end(r, floor, true.hi <= floor.place, true.lo <= floor.place)
     if ceiling is not None:
-        r = _with_end(r, ceiling, true.lo >= ceiling.place, true.hi > ceiling.place)
+        r = _with_end(r, ceiling, true.lo >= ceiling.place, true.hi >= ceiling.place)
     # phi(z + s) - phi(z) lies in [0, s] for the missing part s of the bias.
     return Interval(r.lo, r.hi + missing).settled(pair.grid)
 
