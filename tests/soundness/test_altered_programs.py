@@ -103,3 +103,21 @@ def test_a_limit_between_two_numbers_of_the_grid_ends_where_it_does(
     (part,) = kernel.prove_whole(network, program, [box], 20)
     (deviation,) = kernel.deviations(network, program, here)
     assert deviation <= Fraction(part.per_output[0])
+
+
+def test_a_clamp_beyond_its_format_is_refused() -> None:
+    """The limit lies above all codes: no code is between the clamp's ends, and none is right."""
+    fmt = QFormat(4, 4)
+    request = QuantizeRequest(
+        (UNIT_BOX,), input_format=fmt, weights=fmt, biases=QFormat(12, 4), activations=fmt
+    )
+    above_zero, above_all = (
+        build_network(1, [neuron(1.0), Act("clip", {"lo": limit}), neuron(1.0)])
+        for limit in (0.0, 130.0)
+    )
+    program = quantize.run(above_zero, request)
+    clamped = program.nodes[0]
+    integers = {**clamped.integers, "clamp_lo": 130 * 16}
+    program = with_node(program, 0, dataclasses.replace(clamped, integers=integers))
+    with pytest.raises(RefusedError, match="other codes"):
+        kernel.analysis(above_all, program, UNIT_BOX)

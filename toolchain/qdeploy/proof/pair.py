@@ -291,7 +291,7 @@ def _layer(
     limits, clamp = _limits(real.activation), _clamp(code, program)
     lookup = None
     if real.activation is None or real.activation.op in _SATURATIONS:
-        if clamp != _expected_clamp(limits, output.format, output.rounding):
+        if clamp != _expected_clamp(limits, output.format, output.rounding) or clamp[0] > clamp[1]:
             raise MismatchError(f"program tensor {code.output} is clamped to other codes")
         if not _saturates(code):
             raise MismatchError(f"program tensor {code.output} comes from another operator")
