@@ -22,7 +22,8 @@ from qdeploy.ir import (
     Network,
     QuantizeRequest,
 )
-from qdeploy.proof import kernel
+from qdeploy.proof import decision, kernel
+from qdeploy.proof.certificate import DecisionClaim, DecisionKind, Unchanged
 from support.networks import Act, Layer, build_network
 
 UNIT_BOX = Box((Fraction(-1),), (Fraction(1),))
@@ -121,3 +122,19 @@ def test_a_clamp_beyond_its_format_is_refused() -> None:
     program = with_node(program, 0, dataclasses.replace(clamped, integers=integers))
     with pytest.raises(RefusedError, match="other codes"):
         kernel.analysis(above_all, program, UNIT_BOX)
+
+
+def test_codes_that_a_clamp_lifts_beyond_int64_keep_their_value() -> None:
+    """On the grid 2**-32 the clip's lower limit of 2**37 is 2**69; the sums are tiny."""
+    box = Box((Fraction(-1, 16),), (Fraction(1, 16),))
+    limits = {"lo": 2.0**37, "hi": 2.0**40}
+    hidden, bias = neuron(2.0**-6), np.array([0.0, 2.0**36], np.float32)
+    heads = [(np.array([[w], [0.0]], np.float32), bias) for w in (0.0, 1.0)]
+    network, other = (build_network(1, [hidden, Act("clip", limits), head]) for head in heads)
+    request = QuantizeRequest((box,), input_format=QFormat(-2, 10), activations=QFormat(49, -17))
+    program = quantize.run(other, request)
+    assert decision.differs(network, program, [(Fraction(0),)], DecisionKind.ARGMAX) == [True]
+    leaf = bytes([decision.FULL_LEAF])
+    claim = DecisionClaim(DecisionKind.ARGMAX, 32, (Unchanged(1, leaf, leaf),), None)
+    with pytest.raises(RefusedError, match="not proven unchanged"):
+        decision.check(network, program, claim, [box])

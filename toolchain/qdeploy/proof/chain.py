@@ -25,13 +25,14 @@ from qdeploy.proof.dyadic import (
     times,
     total,
     up,
+    widest,
     zeros,
 )
 from qdeploy.proof.lookup import Lookup
 from qdeploy.proof.pair import Layer, Pair
 
-_LARGEST_STEP_BITS = 50
-"""A value of 45 bits is moved by at most two steps of 50 bits before `stored` looks at it."""
+_LARGEST_STAIR_BITS = 60
+"""Of a code's value: two steps more, and int64 still holds it until `stored` looks at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +209,9 @@ def _stair_lines(stairs: Stairs, v: Interval, grid: int) -> tuple[Lines, Interva
     """
     first, last = stairs.codes(v.lo, grid), stairs.codes(v.hi, grid)
     step = 1 << (grid - stairs.format.fb)
-    if step.bit_length() > _LARGEST_STEP_BITS or object in (first.dtype, last.dtype):
+    # A clamp can lift codes far above the sums, so the sums' width says nothing.
+    bits = max(widest(first), widest(last)) + step.bit_length()
+    if bits > _LARGEST_STAIR_BITS or object in (first.dtype, last.dtype):
         first, last = first.astype(object), last.astype(object)
     low, high = (stored(np.asarray(end * step), grid) for end in (first, last))
     begins = [
