@@ -336,3 +336,34 @@ def notices(seed: int) -> bool:
     except RefusedError:
         return True
     return excess(networks, proven, x1, x2) > 1e-9
+
+
+def test_outputs_of_any_size_are_bounded() -> None:
+    """Six layers that multiply by the largest doubles: the outputs have 5000 bits."""
+    large = (np.array([[1.7e308]]), np.array([0.0]))
+    networks = tuple(
+        build_network(1, [(np.array([[w]]), np.array([0.0])), *(["relu", large] * 5)])
+        for w in (0.0, 1.0)
+    )
+    box = Box((Fraction(0),), (Fraction(1),))
+    question = Question(box, box, Relation.EQUAL)
+    known, _ = kernel.compare(networks, question, lambda _, second: ((0,),) * (len(second) - 1))
+    (difference,) = kernel.differences(networks, box.hi, box.hi)
+    assert difference <= known.linear[0]
+
+
+def test_three_factors_may_each_lose_a_unit(networks: Pair, claim: Similarity) -> None:
+    """The constant covers what all three products lost when they were brought onto the grid."""
+    known, _ = kernel.compare(networks, claim.question, lambda _a, _b: claim.places)
+    facts = known.cone(claim.constraints)
+    odd = np.random.default_rng(0).integers(1 << 40, 1 << 60, facts.entering[0].rows.shape) | 1
+    entering = tuple(dataclasses.replace(f, rows=odd.astype(object)) for f in facts.entering)
+    facts = dataclasses.replace(facts, entering=entering)
+    factors = ((1 << 38) - 1, (1 << 37) - 1, (1 << 36) - 1)
+    matrix = kernel.theorem_objective(facts, factors)
+    unit = 1 << kernel.GAMMA_BITS
+    exactly = cone.square_objective(facts.objective.rows) * unit
+    for factor, rows in zip(factors, kernel.theorem_rows(facts), strict=True):
+        exactly = exactly - cone.square_objective(rows) * factor
+    lost = int(abs(matrix * unit - exactly).sum())
+    assert lost <= kernel.theorem_lost(facts) * unit

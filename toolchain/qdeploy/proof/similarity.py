@@ -275,12 +275,20 @@ def theorem_rows(facts: Cone) -> tuple[Raw, Raw, Raw]:
 def theorem_objective(facts: Cone, factors: Factors) -> Raw:
     """Return the matrix of |f2 - f1|^2 - sum of gammas times squares, on 2**-2grid.
 
-    Where a product falls between two multiples the matrix is above it by less than one unit.
+    Products are rounded down to multiples of a unit: see `theorem_lost`.
     """
     matrix = cone.square_objective(facts.objective.rows)
     for factor, rows in zip(factors, theorem_rows(facts), strict=True):
         matrix = matrix - down(cone.square_objective(rows) * factor, GAMMA_BITS)
     return matrix
+
+
+def theorem_lost(facts: Cone) -> int:
+    """Bound how far chi^T M chi lies from what was meant, M being `theorem_objective`.
+
+    Each of the three products lost less than one unit an entry, and |chi_i| <= 1.
+    """
+    return len(theorem_rows(facts)) * facts.size**2
 
 
 def theorem(
@@ -306,7 +314,7 @@ def theorem(
     main = cone.dual_bound(facts, matrix, proof.dual) * kernel.two_to(-cone.MULTIPLIER_BITS)
     rest = np.maximum(abs(facts.objective.lo), abs(facts.objective.hi)) + known.reference
     forms = known.ranges.layers[-1].out.e.magnitude + rest
-    lost = facts.size**2 + int(((2 * forms + rest) * rest).sum())
+    lost = theorem_lost(facts) + int(((2 * forms + rest) * rest).sum())
     return _stated(proof.factors, main + lost * kernel.two_to(-2 * facts.grid), proof)
 
 
