@@ -30,7 +30,6 @@ GRID = 64
 """Parameters are multiples of 2**-GRID; what rounding them there costs is bounded and counted."""
 _EVERYTHING = QFormat(64, 0)
 """Stands where a program's format would: whole numbers, of which all values are multiples."""
-_NO_CLAMP = (-(1 << 4096), 1 << 4096)
 LARGEST_WEIGHTS = 1 << 22
 """Entries of all matrices of both networks together, once they stand side by side."""
 
@@ -235,7 +234,7 @@ def _pair(left: list[_Placed], right: list[_Placed], curves: list[OnGrid | None]
             curve=curve,
             lookup=None,
             ends=(None, None),
-            clamp=_NO_CLAMP,
+            clamp=None,
             output=_EVERYTHING,
             rounding=Rounding.NEAREST,
             spacing=Fraction(1),

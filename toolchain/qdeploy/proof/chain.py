@@ -114,7 +114,8 @@ def program_links(pair: Pair) -> tuple[Link, ...]:
 def _program_links(layer: Layer, grid: int) -> tuple[Link, ...]:
     missing = int(layer.bias_inexact)
     if layer.lookup is None:
-        stairs = Stairs(layer.output, layer.rounding, *layer.clamp)
+        clamp = layer.clamp or (layer.output.raw_min, layer.output.raw_max)
+        stairs = Stairs(layer.output, layer.rounding, *clamp)
         return (Link(layer.v, layer.v_bias, missing=missing, stairs=stairs),)
     fmt = layer.lookup.before
     stairs = Stairs(fmt, layer.lookup.rounding, fmt.raw_min, fmt.raw_max)

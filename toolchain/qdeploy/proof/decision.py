@@ -335,7 +335,8 @@ def _ends_plainly(last: Layer) -> bool:
         return last.lookup is None
     floor, ceiling = last.ends
     at_zero = floor is not None and floor.place == 0 and ceiling is None
-    return at_zero and last.lookup is None and not last.curve.inexact and last.clamp[0] == 0
+    clamped = last.clamp is not None and last.clamp[0] == 0
+    return at_zero and last.lookup is None and not last.curve.inexact and clamped
 
 
 def check(

@@ -60,8 +60,8 @@ class Layer:
     """How the program computes the activation, unless it saturates."""
     ends: tuple[End | None, End | None]
     """Below and above, of a saturation."""
-    clamp: tuple[int, int]
-    """Codes between which the output lies."""
+    clamp: tuple[int, int] | None
+    """Codes between which the output lies; None: it is no program's, and nothing cuts it off."""
     output: QFormat
     rounding: Rounding
     spacing: Fraction | None

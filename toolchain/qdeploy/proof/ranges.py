@@ -163,6 +163,8 @@ def _activate(pair: Pair, layer: Layer, y: Interval, sums: Interval, d: Interval
 
 def _clamped(b: Interval, layer: Layer, grid: int) -> Interval:
     """Return what the program emits within the codes that it is clamped to."""
+    if layer.clamp is None:
+        return b
     shift = grid - layer.output.fb
     low, high = (constant(code << shift, (1, 1), grid) for code in layer.clamp)
     return Interval(np.asarray(np.clip(b.lo, low, high)), np.asarray(np.clip(b.hi, low, high)))
