@@ -537,3 +537,25 @@ def test_another_network_is_refused(text: bytes) -> None:
 def test_garbage_is_refused_without_a_traceback(garbage: bytes) -> None:
     with pytest.raises(RefusedError, match="certificate"):
         proof.read(garbage)
+
+
+def strange_schema(data: Json) -> None:
+    data["predicate"]["schema"] = "\x1b[2J\ud800" * 1000
+
+
+def strange_array(data: Json) -> None:
+    arrays = data["predicate"]["program"]["nodes"][0]["arrays"]
+    arrays["\x1b[2J\ud800"] = arrays["bias"]
+
+
+@pytest.mark.parametrize("mutate", [strange_schema, strange_array])
+def test_what_a_refusal_quotes_can_be_printed(
+    text: bytes, mutate: Callable[[Json], None]
+) -> None:
+    """No lone surrogate, which no terminal takes, no control character, and no flood of text."""
+    data = json.loads(text)
+    mutate(data)
+    with pytest.raises(RefusedError) as refusal:
+        proof.read(json.dumps(data).encode("ascii"))
+    assert refusal.value.what.isprintable()
+    assert len(refusal.value.what) < 2000

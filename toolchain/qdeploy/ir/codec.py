@@ -90,12 +90,13 @@ def _decode_node(data: dict[str, Any]) -> FixedNode:
     accumulator = data["accumulator"]
     integers = {_text(k): v for k, v in data["integers"].items()}
     _integers(list(integers.values()))
-    name = _text(data["name"])
-    if IDENTIFIER.fullmatch(name) is None:
-        raise ValueError(f"node name {name[:80]!r} is no C identifier")
+    name, op = _text(data["name"]), _text(data["op"])
+    for word in (name, op):
+        if IDENTIFIER.fullmatch(word) is None:
+            raise ValueError(f"node name or operator {word[:80]!r} is no C identifier")
     return FixedNode(
         name,
-        _text(data["op"]),
+        op,
         _texts(data["inputs"]),
         _text(data["output"]),
         {_text(k): _decode_array(a) for k, a in data["arrays"].items()},

@@ -40,6 +40,7 @@ from qdeploy.proof.strict import encode_point as _encode_point
 from qdeploy.proof.strict import integer as _integer
 from qdeploy.proof.strict import parse as _parse
 from qdeploy.proof.strict import refusing as _refusing
+from qdeploy.proof.strict import shown as _shown
 from qdeploy.proof.strict import text as _text
 from qdeploy.proof.strict import texts as _texts
 
@@ -117,12 +118,12 @@ def _check_seal(data: Json) -> None:
     stated = _refusing("certificate", lambda: _texts(predicate["seal"]))
     actual = _refusing("certificate", lambda: _seal(predicate, data["subject"]))
     for name in sorted(stated.keys() - actual.keys()):
-        raise RefusedError(f"{name}: this part was removed")
+        raise RefusedError(f"{_shown(name)}: this part was removed")
     for name in sorted(actual.keys() - stated.keys()):
-        raise RefusedError(f"{name}: this part was added")
+        raise RefusedError(f"{_shown(name)}: this part was added")
     for name in sorted(actual):
         if actual[name] != stated[name]:
-            raise RefusedError(f"{name}: this part was changed")
+            raise RefusedError(f"{_shown(name)}: this part was changed")
 
 
 def _seal(predicate: Json, subject: object) -> dict[str, str]:

@@ -78,7 +78,7 @@ def refusing(place: str, action: Callable[[], T]) -> T:
     try:
         return action()
     except KeyError as problem:
-        raise RefusedError(f"{place}: part {problem} is missing") from problem
+        raise RefusedError(f"{place}: part {shown(str(problem))} is missing") from problem
     except (
         ValueError,
         TypeError,
@@ -88,7 +88,13 @@ def refusing(place: str, action: Callable[[], T]) -> T:
         RecursionError,
         MemoryError,
     ) as problem:
-        raise RefusedError(f"{place}: malformed ({problem})") from problem
+        raise RefusedError(f"{place}: malformed ({shown(str(problem))})") from problem
+
+
+def shown(words: str) -> str:
+    """Return untrusted words as a terminal may show them: short, and no control characters."""
+    cut = words[:_LONGEST_NAME]
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in cut)
 
 
 def integer(value: object) -> int:
