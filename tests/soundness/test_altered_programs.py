@@ -5,6 +5,7 @@ without rounding, says what that is.
 """
 
 import dataclasses
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -21,8 +22,9 @@ from qdeploy.ir import (
     FixedNode,
     Network,
     QuantizeRequest,
+    Tensor,
 )
-from qdeploy.proof import decision, kernel
+from qdeploy.proof import decision, kernel, pair
 from qdeploy.proof.certificate import DecisionClaim, DecisionKind, Unchanged
 from support.networks import Act, Layer, build_network
 
@@ -138,3 +140,29 @@ def test_codes_that_a_clamp_lifts_beyond_int64_keep_their_value() -> None:
     claim = DecisionClaim(DecisionKind.ARGMAX, 32, (Unchanged(1, leaf, leaf),), None)
     with pytest.raises(RefusedError, match="not proven unchanged"):
         decision.check(network, program, claim, [box])
+
+
+def test_a_program_of_many_layers_is_refused_before_they_are_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Running an activation on every code takes seconds, and a certificate holds thousands."""
+    network = build_network(1, [neuron(1.0)])
+    program = quantize.run(network, QuantizeRequest((UNIT_BOX,), bits=8))
+    like, slope = program.output, FixedArray(np.array([1]), QFormat(2, 1))
+    names = [like.id, *(f"more_{index}" for index in range(9))]
+    tensors = [dataclasses.replace(like, tensor=Tensor(name, (1,))) for name in names[1:]]
+    nodes = [
+        FixedNode(after, "leaky_relu", (before,), after, {"slope": slope})
+        for before, after in itertools.pairwise(names)
+    ]
+    program = dataclasses.replace(
+        program,
+        tensors=(*program.tensors, *tensors),
+        nodes=(*program.nodes, *nodes),
+        outputs=(names[-1],),
+    )
+    runs = []
+    monkeypatch.setattr(pair, "every_output", lambda *_: runs.append(1))
+    with pytest.raises(RefusedError, match="9 layers"):
+        kernel.analysis(network, program, UNIT_BOX)
+    assert not runs

@@ -119,10 +119,11 @@ def align(network: Network, program: FixedNetwork, grid: int | None = None) -> P
     for tensor in program.tensors:
         if tensor.format.bits > MAX_BITS:
             raise MismatchError(f"program tensor {tensor.id} is wider than {MAX_BITS} bits")
-    check_accumulators(program)
+    # A program of very many layers is refused before any of them is looked at more closely.
     reals, codes = _real_layers(network), _code_layers(program)
     if len(reals) != len(codes):
         raise MismatchError(f"the program has {len(codes)} layers, the network {len(reals)}")
+    check_accumulators(program)
     if program.input.tensor.size != network.inputs[0].size:
         raise MismatchError("program and network differ in the number of inputs")
     grid = _grid(program, grid)
