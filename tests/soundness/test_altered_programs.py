@@ -25,7 +25,7 @@ from qdeploy.ir import (
     Tensor,
 )
 from qdeploy.proof import decision, kernel, pair
-from qdeploy.proof.certificate import DecisionClaim, DecisionKind, Unchanged
+from qdeploy.proof.certificate import DecisionClaim, DecisionKind, DecisionStatus, Unchanged
 from support.networks import Act, Layer, build_network
 
 UNIT_BOX = Box((Fraction(-1),), (Fraction(1),))
@@ -166,3 +166,20 @@ def test_a_program_of_many_layers_is_refused_before_they_are_run(
     with pytest.raises(RefusedError, match="9 layers"):
         kernel.analysis(network, program, UNIT_BOX)
     assert not runs
+
+
+@pytest.mark.parametrize(("grid", "scale"), [(64, 1.0), (200, 1.0), (32, 2.0**60)])
+def test_decisions_are_checked_on_any_grid_and_scale(grid: int, scale: float) -> None:
+    """A step of the output need not be an integer of 64 bits."""
+    weight = np.array([[scale], [-scale]], np.float32)
+    network = build_network(1, [(weight, np.array([-3 * scale, 3 * scale], np.float32))])
+    program = quantize.run(network, QuantizeRequest((UNIT_BOX,), bits=8))
+    leaf = bytes([decision.FULL_LEAF])
+    for winner, proven in ((0, False), (1, True)):
+        claim = DecisionClaim(DecisionKind.ARGMAX, grid, (Unchanged(winner, leaf, leaf),), None)
+        if proven:
+            statuses = decision.check(network, program, claim, [UNIT_BOX])
+            assert statuses == (DecisionStatus.UNCHANGED,)
+        else:
+            with pytest.raises(RefusedError, match="not proven unchanged"):
+                decision.check(network, program, claim, [UNIT_BOX])

@@ -34,7 +34,7 @@ from qdeploy.proof.certificate import (
     Unchanged,
 )
 from qdeploy.proof.chain import Link, Stairs
-from qdeploy.proof.dyadic import NARROW_GRIDS, Interval, Raw, stored, zeros
+from qdeploy.proof.dyadic import NARROW_GRIDS, Interval, Raw, constant, stored, zeros
 from qdeploy.proof.pair import Layer, MismatchError, Pair, align
 from qdeploy.proof.ranges import analyse, analysis_operations, boxes_on_grid, reference_error
 from qdeploy.proof.rounded import decimal_above
@@ -155,7 +155,7 @@ def _device_lead(stairs: Stairs, lead: Raw, rivals: _Rivals, grid: int) -> Lead:
     across zero.
     """
     steps = 2 if stairs.rounding is Rounding.TRUNC else 1
-    need = np.where(rivals.strict, steps << (grid - stairs.format.fb), 0)
+    need = constant(steps << (grid - stairs.format.fb), (1, 1), grid) * rivals.strict
     low = _at(stairs.codes(rivals.v.lo, grid), rivals.ahead)
     high = _at(stairs.codes(rivals.v.hi, grid), rivals.behind)
     inside = (high < stairs.highest) & (low > stairs.lowest)
