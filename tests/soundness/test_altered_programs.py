@@ -26,6 +26,8 @@ from qdeploy.ir import (
 )
 from qdeploy.proof import decision, kernel, pair
 from qdeploy.proof.certificate import DecisionClaim, DecisionKind, DecisionStatus, Unchanged
+from qdeploy.proof.chain import Link, Stairs, enclose
+from qdeploy.proof.dyadic import Interval
 from support.networks import Act, Layer, build_network
 
 UNIT_BOX = Box((Fraction(-1),), (Fraction(1),))
@@ -56,7 +58,9 @@ def with_bias(program: FixedNetwork, index: int, value: Fraction) -> FixedNetwor
 def certified(network: Network, program: FixedNetwork, box: Box) -> proof.Proven:
     """Prove a program, showing an attack where it does no harm."""
     certificate = certify.run(network, program, (box,), SPEND)
-    harmless = kernel.witness(network, program, tuple((a + b) / 2 for a, b in zip(box.lo, box.hi)))
+    harmless = kernel.witness(
+        network, program, tuple((a + b) / 2 for a, b in zip(box.lo, box.hi, strict=True))
+    )
     claim = dataclasses.replace(certificate.regions[0], attack=harmless)
     (proven,) = proof.check(network, dataclasses.replace(certificate, regions=(claim,)))
     return proven
@@ -183,3 +187,16 @@ def test_decisions_are_checked_on_any_grid_and_scale(grid: int, scale: float) ->
         else:
             with pytest.raises(RefusedError, match="not proven unchanged"):
                 decision.check(network, program, claim, [UNIT_BOX])
+
+
+def test_a_stair_higher_than_int64_is_climbed_to_zero() -> None:
+    """On the grid 2**-32 a step of 2**40 is 2**72; the code 0 that ends it fits any integer."""
+    stairs = Stairs(QFormat(48, -40), Rounding.NEAREST, -1, 0)
+    links = (Link(np.array([[1 << 32]]), np.array([0]), stairs=stairs),)
+    box = Interval(np.array([[-1 << 72]], dtype=object), np.array([[0]]))
+    (passed,) = enclose(links, box, 32, 1)
+    lines = passed.lines
+    for t, code in ((-1 << 72, -1), ((-1 << 71) - 1, -1), (-1 << 71, 0), (0, 0)):
+        low = int(lines.low_slope[0, 0]) * t + (int(lines.low[0, 0]) << 32)
+        high = int(lines.high_slope[0, 0]) * t + (int(lines.high[0, 0]) << 32)
+        assert low <= code << (72 + 32) <= high

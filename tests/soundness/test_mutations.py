@@ -549,9 +549,7 @@ def strange_array(data: Json) -> None:
 
 
 @pytest.mark.parametrize("mutate", [strange_schema, strange_array])
-def test_what_a_refusal_quotes_can_be_printed(
-    text: bytes, mutate: Callable[[Json], None]
-) -> None:
+def test_what_a_refusal_quotes_can_be_printed(text: bytes, mutate: Callable[[Json], None]) -> None:
     """No lone surrogate, which no terminal takes, no control character, and no flood of text."""
     data = json.loads(text)
     mutate(data)

@@ -227,9 +227,9 @@ def _stair_lines(stairs: Stairs, v: Interval, grid: int) -> tuple[Lines, Interva
     above = [_over(low, v.lo, high_slope, grid)]
     below = [_over(high, v.hi, low_slope, grid)]
     for code, begin in begins:
-        value = stored(np.asarray(code * step), grid)
+        value, before = (stored(np.asarray(c * step), grid) for c in (code, code - 1))
         above.append(np.where(flat, above[0], _over(value, begin, high_slope, grid)))
-        below.append(np.where(flat, below[0], _over(value - step, begin, low_slope, grid)))
+        below.append(np.where(flat, below[0], _over(before, begin, low_slope, grid)))
     highs = up(np.asarray(np.maximum.reduce(above)), grid)
     lows = down(np.asarray(np.minimum.reduce(below)), grid)
     lines = Lines(low_slope, stored(lows, grid), high_slope, stored(highs, grid))
