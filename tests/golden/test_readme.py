@@ -17,7 +17,7 @@ NUMBER = re.compile(r"-?\d[\d.]*(e[-+]\d+)?")
 
 
 def skeleton(text):
-    """Return the text without what differs between machines: numbers, and widths and bars made by them."""
+    """Return the text without what differs between machines: numbers, and what they widen."""
     return " ".join(BARS.sub("#", NUMBER.sub("#", text)).split())
 
 
