@@ -20,6 +20,7 @@ from qdeploy.diagnostics import RefusedError
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import Activations, Box, FixedNetwork, Network, QuantizeRequest, program_digest
 from qdeploy.ir.codec import decode_program
+from qdeploy.proof import packed, strict
 from qdeploy.proof import statement as statements
 from qdeploy.proof.tree import EXACT_LEAF, LINEAR_LEAF
 from support.networks import paper_network
@@ -68,6 +69,35 @@ def dual(data: Json) -> Json:
     return part(data, "sdp")["data"]["sides"][0]["dual"]
 
 
+def edit_dual(data: Json, **changes: Callable[[list[Any]], object]) -> None:
+    """Change products, complements or the factor, as lists, of the side that decides."""
+    stored = dual(data)
+    plain = strict.decode_dual(stored)
+    lists = {name: [list(entry) for entry in getattr(plain, name)] for name in changes}
+    for name, change in changes.items():
+        change(lists[name])
+    stored.update(strict.encode_dual(dataclasses.replace(plain, **lists)))
+
+
+def put_at(*place: int, value: int) -> Callable[[list[Any]], None]:
+    """Return a change of one integer in a list of lists."""
+    row, column = place
+    return lambda entries: entries[row].__setitem__(column, value)
+
+
+def negate(column: int) -> Callable[[list[Any]], None]:
+    return lambda entries: entries[0].__setitem__(column, -entries[0][column])
+
+
+def twice(entries: list[Any]) -> None:
+    entries += entries
+
+
+def use_for_another(products: list[Any]) -> None:
+    largest = max(range(len(products)), key=lambda k: products[k][2])
+    products[largest][0] = 1 if products[largest][0] != 1 else 2
+
+
 def ulp_below(text: str) -> str:
     number = Decimal(text)
     return str(number - Decimal((0, (1,), number.as_tuple().exponent)))
@@ -105,9 +135,7 @@ def loosen_linf(data: Json) -> None:
 
 def flip_constraint(data: Json) -> None:
     """Use the largest multiplier for another product of forms."""
-    products = dual(data)["products"]
-    largest = max(range(len(products)), key=lambda k: products[k][2])
-    products[largest][0] = 1 if products[largest][0] != 1 else 2
+    edit_dual(data, products=use_for_another)
 
 
 def flip_side(data: Json) -> None:
@@ -116,15 +144,15 @@ def flip_side(data: Json) -> None:
 
 
 def negative_multiplier(data: Json) -> None:
-    dual(data)["products"][0][2] *= -1
+    edit_dual(data, products=negate(2))
 
 
 def negative_complement(data: Json) -> None:
-    dual(data)["complements"][0][1] *= -1
+    edit_dual(data, complements=negate(1))
 
 
 def foreign_constraint(data: Json) -> None:
-    dual(data)["products"][0][1] = 10_000
+    edit_dual(data, products=put_at(0, 1, value=10_000))
 
 
 def lower_t(data: Json) -> None:
@@ -136,11 +164,11 @@ def lower_tau(data: Json) -> None:
 
 
 def zero_factor(data: Json) -> None:
-    dual(data)["factor"] = [[0] * len(row) for row in dual(data)["factor"]]
+    edit_dual(data, factor=lambda rows: rows.__setitem__(slice(None), [[0] * len(r) for r in rows]))
 
 
 def short_factor(data: Json) -> None:
-    dual(data)["factor"].pop()
+    edit_dual(data, factor=list.pop)
 
 
 def remove_part(data: Json) -> None:
@@ -373,15 +401,30 @@ def put(place: Callable[[Json], Json], key: str, value: object) -> Callable[[Jso
 
 
 def repeat_products(data: Json) -> None:
-    dual(data)["products"] *= 2
+    edit_dual(data, products=twice)
 
 
 def repeat_complements(data: Json) -> None:
-    dual(data)["complements"] *= 2
+    edit_dual(data, complements=twice)
 
 
 def huge_factor(data: Json) -> None:
-    dual(data)["factor"][0][0] = 1 << 4000
+    edit_dual(data, factor=put_at(0, 0, value=1 << 4000))
+
+
+def respell(change: Callable[[bytes], bytes]) -> Callable[[Json], None]:
+    """Return an edit of the bytes behind the packed factor."""
+
+    def edit(data: Json) -> None:
+        stored = dual(data)
+        stored["factor"] = base64.b64encode(change(base64.b64decode(stored["factor"]))).decode()
+
+    return edit
+
+
+def longer(data: bytes) -> bytes:
+    """The last integer with an empty group more: the same number in another spelling."""
+    return data[:-1] + bytes([data[-1] | 128, 0])
 
 
 def extra_subject(data: Json) -> None:
@@ -429,6 +472,14 @@ HOSTILE: dict[str, Callable[[Json], None]] = {
     "products twice": repeat_products,
     "complementarities twice": repeat_complements,
     "a factor of 4000 bits": huge_factor,
+    "a factor that is no triangle": lambda d: edit_dual(d, factor=lambda rows: rows[1].pop()),
+    "a factor that ends within an integer": respell(lambda b: b + b"\x80"),
+    "a factor in another spelling": respell(longer),
+    "a factor of an endless integer": respell(lambda _: b"\xff" * 1_000_000),
+    "a factor of millions": respell(lambda _: bytes(packed.LARGEST_LIST + 1)),
+    "a factor that is no base64": lambda d: dual(d).__setitem__("factor", "no base64"),
+    "a factor in plain numbers": lambda d: dual(d).__setitem__("factor", [[1]]),
+    "products that end within an entry": lambda d: dual(d).__setitem__("products", "AAA="),
     "a foreign subject": extra_subject,
     "a subject twice": double_subject,
     "thousands of regions": many_regions,

@@ -5,21 +5,23 @@ decimal strings, so that no JSON reader rounds them. Nothing read here is believ
 """
 
 import hashlib
+import itertools
 import json
-from collections.abc import Callable
+import math
+import operator
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, TypeVar
 
 from qdeploy.diagnostics import RefusedError
 from qdeploy.proof.cone import Dual
+from qdeploy.proof.packed import LARGEST_BITS, pack, unpack
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 
 _LARGEST_DIGITS = 1233
 """Decimal digits of a 4096-bit integer."""
-_DUAL_BITS = 256
-"""Of an integer in a dual: multipliers of order 1 have about 40."""
 LONGEST_NUMBER = 40
 _LONGEST_NAME = 200
 
@@ -99,7 +101,7 @@ def shown(words: str) -> str:
 
 def integer(value: object) -> int:
     """Return an integer of at most 256 bits."""
-    if type(value) is not int or value.bit_length() > _DUAL_BITS:
+    if type(value) is not int or value.bit_length() > LARGEST_BITS:
         raise TypeError("an integer of reasonable size is expected")
     return value
 
@@ -130,22 +132,50 @@ def bound(value: object) -> Decimal:
 
 
 def encode_dual(dual: Dual) -> Json:
-    """Return a dual as JSON."""
+    """Return a dual as JSON, its lists packed."""
     return {
         "t": dual.t,
         "tau": dual.tau,
-        "products": [list(entry) for entry in dual.products],
-        "complements": [list(entry) for entry in dual.complements],
-        "factor": [list(row) for row in dual.factor],
+        "products": _pack_entries(dual.products),
+        "complements": _pack_entries(dual.complements),
+        "factor": pack(itertools.chain.from_iterable(dual.factor)),
     }
 
 
 def decode_dual(data: Json) -> Dual:
     """Read a dual."""
-    products = tuple((integer(i), integer(j), integer(m)) for i, j, m in data["products"])
-    complements = tuple((integer(k), integer(m)) for k, m in data["complements"])
-    factor = tuple(tuple(integer(v) for v in row) for row in data["factor"])
+    i, j, weights = _columns(data["products"], 3)
+    k, others = _columns(data["complements"], 2)
+    products = tuple(zip(i, j, weights, strict=True))
+    complements = tuple(zip(k, others, strict=True))
+    factor = _triangle(unpack(data["factor"]))
     return Dual(integer(data["t"]), integer(data["tau"]), products, complements, factor)
+
+
+def _pack_entries(entries: Sequence[tuple[int, ...]]) -> str:
+    """Pack indices, each less that of the entry before, and the multiplier of every entry."""
+    rows = [(0, 0, 0), *entries]
+    return pack(
+        value
+        for before, entry in itertools.pairwise(rows)
+        for value in (*map(operator.sub, entry[:-1], before), entry[-1])
+    )
+
+
+def _columns(text: object, width: int) -> list[list[int]]:
+    values = unpack(text)
+    if len(values) % width:
+        raise ValueError("a list of multipliers ends within an entry")
+    indices = [list(itertools.accumulate(values[k::width])) for k in range(width - 1)]
+    return [*indices, values[width - 1 :: width]]
+
+
+def _triangle(values: list[int]) -> tuple[tuple[int, ...], ...]:
+    size = (math.isqrt(8 * len(values) + 1) - 1) // 2
+    if size * (size + 1) // 2 != len(values):
+        raise ValueError("the factor is no triangle")
+    starts = (row * (row + 1) // 2 for row in range(size))
+    return tuple(tuple(values[at : at + row + 1]) for row, at in enumerate(starts))
 
 
 def encode_point(point: tuple[Fraction, ...]) -> list[str]:
