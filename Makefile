@@ -10,7 +10,7 @@ DEV    := $(VENV)/.installed-dev
 PYTEST_ARGS ?= -q -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench coverage clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -33,8 +33,13 @@ check: $(DEV)  ## format, lint, types and layer contracts
 bench: $(DEV)  ## measure speed, size and tightness
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
+coverage: $(DEV)  ## whether the soundness tests take every accepting path of the checker (minutes)
+	$(BIN)/python -m coverage run -m pytest -q tests/soundness \
+	  $(addprefix --ignore=tests/soundness/test_,jobs.py importer_hostile.py wrong_runtimes.py)
+	$(BIN)/python -m coverage report
+
 clean:  ## remove what was built and installed here
-	rm -rf $(VENV) build build-* dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build build-* dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

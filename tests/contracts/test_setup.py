@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TARGETS = ("help", "demo", "test", "check", "bench", "clean")
+TARGETS = ("help", "demo", "test", "check", "bench", "coverage", "clean")
 
 
 def tools(action, **environment):
