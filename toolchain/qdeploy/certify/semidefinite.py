@@ -21,7 +21,7 @@ from qdeploy.ir import Box
 from qdeploy.proof import cone, kernel
 from qdeploy.proof.certificate import ConePart, Part, SignedDual
 from qdeploy.proof.cone import Cone, Dual
-from qdeploy.proof.dyadic import Raw, widest
+from qdeploy.proof.dyadic import Raw, two_to, widest
 from qdeploy.proof.kernel import Analysis
 
 _CORE = frozenset({"y_phi", "y_psi", "z_phi", "z_psi", "y_below", "y_above", "z_below", "z_above"})
@@ -256,7 +256,7 @@ def plan(known: Analysis) -> Plan | None:
         return None
     reach = known.tight.layers[-1].out.e.magnitude[0].tolist()
     outputs = tuple(sorted(range(len(reach)), key=lambda output: (-reach[output], output)))
-    scale = kernel.two_to(-known.pair.grid)
+    scale = two_to(-known.pair.grid)
     return Plan(tuple(found), outputs, tuple(int(r) * scale for r in known.reference))
 
 

@@ -1,6 +1,7 @@
 """The set of real inputs a statement is about: an axis-aligned box with exact corners."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -51,3 +52,9 @@ class Box:
     def size(self) -> int:
         """Number of inputs."""
         return len(self.lo)
+
+    def holds(self, x: Sequence[Fraction]) -> bool:
+        """Whether an input has as many numbers as the box and lies inside it."""
+        return len(x) == self.size and all(
+            lo <= v <= hi for lo, v, hi in zip(self.lo, x, self.hi, strict=True)
+        )

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from qdeploy import ops
 from qdeploy.diagnostics import RefusedError
-from qdeploy.fixedpoint import Rounding, round_fraction
+from qdeploy.fixedpoint import Rounding
 from qdeploy.ir import Box, FixedNetwork, Network, exact
 from qdeploy.proof import chain, linear, tree
 from qdeploy.proof.certificate import (
@@ -35,7 +35,7 @@ from qdeploy.proof.certificate import (
 )
 from qdeploy.proof.chain import Link, Stairs
 from qdeploy.proof.dyadic import NARROW_GRIDS, Interval, Raw, constant, stored, zeros
-from qdeploy.proof.pair import Layer, MismatchError, Pair, align
+from qdeploy.proof.pair import Layer, MismatchError, Pair, align, outputs_at
 from qdeploy.proof.ranges import analyse, analysis_operations, boxes_on_grid, reference_error
 from qdeploy.proof.rounded import decimal_above
 from qdeploy.proof.tree import TreeError, code_range, expand
@@ -256,12 +256,7 @@ def differs(
     """Return for real inputs whether the network has one winner and the device another one."""
     if not points:
         return []
-    fmt, mode = program.input.format, program.input.rounding
-    codes = [
-        [min(max(round_fraction(v / fmt.step, mode), fmt.raw_min), fmt.raw_max) for v in x]
-        for x in points
-    ]
-    device = ops.execute(program, np.array(codes, dtype=np.int64)).tolist()
+    device = outputs_at(program, points).tolist()
     low, high = (end.tolist() for end in ops.enclose(network, exact([list(x) for x in points])))
     return [
         _winner(lo, hi, kind) not in (None, decide(answer, kind))
@@ -400,10 +395,7 @@ def _check_attacked(
 ) -> None:
     cases = [(i, case.x) for i, case in enumerate(claim.cases) if isinstance(case, Attacked)]
     for index, x in cases:
-        box = regions[index]
-        if len(x) != box.size or not all(
-            lo <= v <= hi for lo, v, hi in zip(box.lo, x, box.hi, strict=True)
-        ):
+        if not regions[index].holds(x):
             raise RefusedError(f"region {index}: the decision's input lies outside the region")
     found = differs(network, program, [x for _, x in cases], claim.kind)
     for (index, _), different in zip(cases, found, strict=True):

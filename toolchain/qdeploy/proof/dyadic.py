@@ -179,6 +179,11 @@ def up(raw: Raw, bits: int) -> Raw:
     return -((-raw) >> bits)
 
 
+def two_to(exponent: int) -> Fraction:
+    """Return 2**exponent exactly."""
+    return Fraction(1 << exponent) if exponent >= 0 else Fraction(1, 1 << -exponent)
+
+
 def floor_to_grid(value: Fraction, grid: int) -> int:
     """Return the largest raw with raw * 2**-grid <= value."""
     return (value.numerator << grid) // value.denominator

@@ -14,7 +14,6 @@ import numpy as np
 
 from qdeploy import ops
 from qdeploy.diagnostics import RefusedError
-from qdeploy.fixedpoint import round_fraction
 from qdeploy.ir import Box, FixedNetwork, Network, exact
 from qdeploy.proof import cone, decision, paper, tree
 from qdeploy.proof.certificate import (
@@ -28,9 +27,9 @@ from qdeploy.proof.certificate import (
     Witness,
 )
 from qdeploy.proof.cone import Cone, Dual, DualError
-from qdeploy.proof.dyadic import Raw, widest
+from qdeploy.proof.dyadic import Raw, two_to, widest
 from qdeploy.proof.enclosure import Ranges
-from qdeploy.proof.pair import MismatchError, Pair, align, coarse_grid
+from qdeploy.proof.pair import MismatchError, Pair, align, coarse_grid, outputs_at
 from qdeploy.proof.ranges import (
     analyse,
     analysis_operations,
@@ -209,23 +208,28 @@ def euclidean(per_output: Sequence[Decimal]) -> Decimal:
 def _cone_part(known: Analysis, data: ConePart) -> Part:
     facts = known.cone(slacks=data.slacks)
     outputs = known.pair.layers[-1].width
-    by_output: dict[int, dict[int, Fraction]] = {}
-    for side in data.sides:
-        if not 0 <= side.output < outputs or side.sign not in (1, -1):
-            raise DualError("a side belongs to no output")
-        sides = by_output.setdefault(side.output, {})
-        if side.sign in sides:
-            raise DualError("a side is proven twice")
-        sides[side.sign] = side_bound(facts, side)
     scale = Fraction(1, 1 << known.pair.grid)
     per_output: list[Decimal | None] = [None] * outputs
-    for output, sides in by_output.items():
-        if len(sides) != len((1, -1)):
-            raise DualError(f"output {output} is bounded on one side only")
-        extra = int(known.reference[output]) * scale
-        per_output[output] = output_bound(max(sides.values()), extra)
+    for output, larger in larger_sides(facts, data.sides, outputs).items():
+        per_output[output] = output_bound(larger, int(known.reference[output]) * scale)
     norm = None if data.norm is None else _norm_bound(known, facts, data.norm)
     return Part("sdp", tuple(per_output), norm, data)
+
+
+def larger_sides(facts: Cone, sides: Sequence[SignedDual], outputs: int) -> dict[int, Fraction]:
+    """Prove both signs of every output that is named, and return the larger bound of each.
+
+    Raises:
+        DualError: a side proves nothing, belongs to no output, or stands twice or alone.
+    """
+    signs = [(side.output, side.sign) for side in sides]
+    named = sorted({output for output, _ in signs})
+    if sorted(signs) != [(output, sign) for output in named for sign in (-1, 1)]:
+        raise DualError("not every output that is bounded is so once on both sides")
+    if any(not 0 <= output < outputs for output in named):
+        raise DualError("a side belongs to no output")
+    bounds = [(side.output, side_bound(facts, side)) for side in sides]
+    return {output: max(b for at, b in bounds if at == output) for output in named}
 
 
 def output_bound(larger_side: Fraction, reference: Fraction) -> Decimal:
@@ -277,11 +281,6 @@ def _norm_bound(known: Analysis, facts: Cone, dual: Dual) -> Decimal:
     return decimal_above(root_above(max(square, Fraction(0))) + root_above(Fraction(tail)))
 
 
-def two_to(exponent: int) -> Fraction:
-    """Return 2**exponent exactly."""
-    return Fraction(1 << exponent) if exponent >= 0 else Fraction(1, 1 << -exponent)
-
-
 def combine(box: Box, parts: Sequence[Part], attack: Witness) -> RegionClaim:
     """State what the parts prove together: the best of them, output by output."""
     columns = zip(*(part.per_output for part in parts), strict=True)
@@ -305,16 +304,11 @@ def deviations_at(
     network: Network, program: FixedNetwork, points: Sequence[Sequence[Fraction]]
 ) -> list[tuple[Fraction, ...]]:
     """Return `deviations` at many real inputs; together they take a fraction of the time."""
-    fmt, mode, step = program.input.format, program.input.rounding, program.output.format.step
     found: list[tuple[Fraction, ...]] = []
     for start in range(0, len(points), _POINTS):
         part = [list(x) for x in points[start : start + _POINTS]]
-        codes = [
-            [min(max(round_fraction(v / fmt.step, mode), fmt.raw_min), fmt.raw_max) for v in x]
-            for x in part
-        ]
-        device = ops.execute(program, np.array(codes, dtype=np.int64))
-        apart = ops.apart(network, exact(part), exact(device) * step)
+        device = exact(outputs_at(program, part)) * program.output.format.step
+        apart = ops.apart(network, exact(part), device)
         found += [tuple(row) for row in apart.tolist()]
     return found
 
@@ -467,8 +461,5 @@ def _compare(
 
 
 def _require_inside(claim: RegionClaim, place: str) -> None:
-    x = claim.attack.x
-    if len(x) != claim.box.size or not all(
-        lo <= v <= hi for lo, v, hi in zip(claim.box.lo, x, claim.box.hi, strict=True)
-    ):
+    if not claim.box.holds(claim.attack.x):
         raise RefusedError(f"{place}: the attack's input lies outside the region")

@@ -7,16 +7,17 @@ each code (`lookup`). The program is not believed: its formats, clamps and accum
 here against the integer semantics (docs/SPEC.md).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from qdeploy import ops
-from qdeploy.fixedpoint import MAX_BITS, QFormat, Rounding, round_fraction
+from qdeploy.fixedpoint import MAX_BITS, Integers, QFormat, Rounding, round_fraction
 from qdeploy.ir import FixedNetwork, FixedNode, Network, Node
 from qdeploy.proof.curves import OnGrid, on_grid
-from qdeploy.proof.dyadic import Raw, ceil_to_grid, floor_to_grid, nearest, stored, zeros
+from qdeploy.proof.dyadic import Raw, ceil_to_grid, floor_to_grid, nearest, stored, two_to, zeros
 from qdeploy.proof.lookup import Lookup, TableError, every_output, tabulated
 
 _GRID_BITS = 64
@@ -155,6 +156,16 @@ def _grid(program: FixedNetwork, wanted: int | None) -> int:
         return wanted
     finest = [n.accumulator.fb for n in program.nodes if n.accumulator is not None]
     return max(_GRID_BITS, max([code, *finest]) + _GUARD_BITS)
+
+
+def outputs_at(program: FixedNetwork, points: Sequence[Sequence[Fraction]]) -> Integers:
+    """Return the program's output codes at real inputs [points, n], evaluated exactly."""
+    fmt, mode = program.input.format, program.input.rounding
+    codes = [
+        [min(max(round_fraction(v / fmt.step, mode), fmt.raw_min), fmt.raw_max) for v in x]
+        for x in points
+    ]
+    return ops.execute(program, np.array(codes, dtype=np.int64))
 
 
 def _real_layers(network: Network) -> list[_RealLayer]:
@@ -405,7 +416,7 @@ def _spacing(code: _CodeLayer, program: FixedNetwork, limits: _Limits) -> Fracti
     if code.dense is None or code.dense.accumulator is None:
         spacing = program.tensor(code.source).format.step
     else:
-        spacing = _power_of_two(-code.dense.accumulator.fb)
+        spacing = two_to(-code.dense.accumulator.fb)
     if any(limit is not None and limit % spacing for limit in limits):
         return None
     return spacing
@@ -436,7 +447,3 @@ def _dense_clamp(node: FixedNode) -> tuple[int, int]:
 
 def _scaled(raw: Raw, shift: int) -> Raw:
     return raw << shift if shift >= 0 else raw >> -shift
-
-
-def _power_of_two(exponent: int) -> Fraction:
-    return Fraction(1 << exponent) if exponent >= 0 else Fraction(1, 1 << -exponent)

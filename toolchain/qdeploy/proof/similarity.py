@@ -25,7 +25,7 @@ from qdeploy.proof import cone, kernel, paper
 from qdeploy.proof.alignment import GRID, Places, SideBySide, Step, chains
 from qdeploy.proof.certificate import SignedDual
 from qdeploy.proof.cone import Cone, Dual, DualError
-from qdeploy.proof.dyadic import Interval, Raw, ceil_to_grid, down, integers
+from qdeploy.proof.dyadic import Interval, Raw, ceil_to_grid, down, integers, two_to
 from qdeploy.proof.enclosure import Ranges, Signal
 from qdeploy.proof.pair import MismatchError, Pair
 from qdeploy.proof.ranges import boxes_on_grid, enclose, reference_error
@@ -311,11 +311,11 @@ def theorem(
         raise DualError("a factor of the theorem is negative")
     facts = known.cone(constraints)
     matrix = theorem_objective(facts, proof.factors)
-    main = cone.dual_bound(facts, matrix, proof.dual) * kernel.two_to(-cone.MULTIPLIER_BITS)
+    main = cone.dual_bound(facts, matrix, proof.dual) * two_to(-cone.MULTIPLIER_BITS)
     rest = np.maximum(abs(facts.objective.lo), abs(facts.objective.hi)) + known.reference
     forms = known.ranges.layers[-1].out.e.magnitude + rest
     lost = theorem_lost(facts) + int(((2 * forms + rest) * rest).sum())
-    return _stated(proof.factors, main + lost * kernel.two_to(-2 * facts.grid), proof)
+    return _stated(proof.factors, main + lost * two_to(-2 * facts.grid), proof)
 
 
 def _stated(factors: Factors, constant: Fraction, proof: TheoremProof | None) -> Theorem:
@@ -331,20 +331,13 @@ def output_bounds(
     Raises:
         DualError: the data prove nothing.
     """
-    found: dict[int, dict[int, Fraction]] = {}
-    for side in sides:
-        if not 0 <= side.output < len(known.linear) or side.sign not in (1, -1):
-            raise DualError("a side belongs to no output")
-        signs = found.setdefault(side.output, {})
-        if side.sign in signs:
-            raise DualError("a side is proven twice")
-        signs[side.sign] = kernel.side_bound(known.cone(constraints), side)
     bounds = list(known.linear)
-    for output, signs in found.items():
-        if len(signs) != len((1, -1)):
-            raise DualError(f"output {output} is bounded on one side only")
+    if not sides:
+        return tuple(bounds)
+    facts = known.cone(constraints)
+    for output, larger in kernel.larger_sides(facts, sides, len(bounds)).items():
         error = Fraction(int(known.reference[output]), 1 << GRID)
-        bounds[output] = min(bounds[output], max(*signs.values(), Fraction(0)) + error)
+        bounds[output] = min(bounds[output], max(larger, Fraction(0)) + error)
     return tuple(bounds)
 
 
@@ -371,11 +364,7 @@ def apart(
 
 def allowed(question: Question, x1: Sequence[Fraction], x2: Sequence[Fraction]) -> bool:
     """Whether a pair of inputs is one that the question is about."""
-    inside = all(
-        len(x) == box.size
-        and all(lo <= v <= hi for lo, v, hi in zip(box.lo, x, box.hi, strict=True))
-        for box, x in ((question.first, x1), (question.second, x2))
-    )
+    inside = question.first.holds(x1) and question.second.holds(x2)
     if question.relation is Relation.INDEPENDENT or not inside:
         return inside
     reach = question.delta if question.relation is Relation.QUANTISED else Fraction(0)

@@ -32,6 +32,7 @@ from qdeploy.proof.strict import (
     integer,
     parse,
     refusing,
+    require_seal,
     text,
     texts,
 )
@@ -82,14 +83,8 @@ def _seal(predicate: Json) -> dict[str, str]:
 
 
 def _check_seal(data: Json) -> None:
-    """Name the part that was changed, added or removed."""
     stated = refusing("certificate", lambda: texts(data["predicate"]["seal"]))
-    actual = refusing("certificate", lambda: _seal(data["predicate"]))
-    for name in sorted(stated.keys() ^ actual.keys()):
-        raise RefusedError(f"{name[:80]!r}: this part was added or removed")
-    for name in sorted(actual):
-        if actual[name] != stated[name]:
-            raise RefusedError(f"{name}: this part was changed")
+    require_seal(stated, refusing("certificate", lambda: _seal(data["predicate"])))
 
 
 def _encode(claim: Similarity) -> Json:

@@ -40,7 +40,7 @@ from qdeploy.proof.strict import encode_point as _encode_point
 from qdeploy.proof.strict import integer as _integer
 from qdeploy.proof.strict import parse as _parse
 from qdeploy.proof.strict import refusing as _refusing
-from qdeploy.proof.strict import shown as _shown
+from qdeploy.proof.strict import require_seal as _require_seal
 from qdeploy.proof.strict import text as _text
 from qdeploy.proof.strict import texts as _texts
 
@@ -109,21 +109,10 @@ def read(text: bytes) -> Statement:
 
 
 def _check_seal(data: Json) -> None:
-    """Name the part that was changed, added or removed.
-
-    Raises:
-        RefusedError: digests and parts differ.
-    """
     predicate = _refusing("certificate", lambda: data["predicate"])
     stated = _refusing("certificate", lambda: _texts(predicate["seal"]))
     actual = _refusing("certificate", lambda: _seal(predicate, data["subject"]))
-    for name in sorted(stated.keys() - actual.keys()):
-        raise RefusedError(f"{_shown(name)}: this part was removed")
-    for name in sorted(actual.keys() - stated.keys()):
-        raise RefusedError(f"{_shown(name)}: this part was added")
-    for name in sorted(actual):
-        if actual[name] != stated[name]:
-            raise RefusedError(f"{_shown(name)}: this part was changed")
+    _require_seal(stated, actual)
 
 
 def _seal(predicate: Json, subject: object) -> dict[str, str]:

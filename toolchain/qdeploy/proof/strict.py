@@ -99,6 +99,18 @@ def shown(words: str) -> str:
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in cut)
 
 
+def require_seal(stated: dict[str, str], actual: dict[str, str]) -> None:
+    """Name the part that was changed, added or removed.
+
+    Raises:
+        RefusedError: digests and parts differ.
+    """
+    for name in sorted(stated.keys() | actual.keys()):
+        if stated.get(name) != actual.get(name):
+            change = "changed" if name in stated and name in actual else "added or removed"
+            raise RefusedError(f"{shown(name)}: this part was {change}")
+
+
 def integer(value: object) -> int:
     """Return an integer of at most 256 bits."""
     if type(value) is not int or value.bit_length() > LARGEST_BITS:
