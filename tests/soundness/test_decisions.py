@@ -18,7 +18,7 @@ import pytest
 from qdeploy import certify, ops, proof, quantize
 from qdeploy.certify import CertifyRequest, DecideRequest
 from qdeploy.diagnostics import RefusedError, UsageError
-from qdeploy.fixedpoint import QFormat, Rounding
+from qdeploy.fixedpoint import QFormat, Rounding, round_fraction
 from qdeploy.ir import Box, FixedNetwork, Network, QuantizeRequest, exact
 from qdeploy.proof import DecisionKind, DecisionStatus, chain, decision
 from qdeploy.proof import statement as statements
@@ -76,7 +76,7 @@ def device_decisions(program: FixedNetwork, box: Box, kind: DecisionKind) -> set
 
 
 def statements_code(value: Fraction, fmt: QFormat, mode: Rounding) -> int:
-    return min(max(decision.round_fraction(value / fmt.step, mode), fmt.raw_min), fmt.raw_max)
+    return min(max(round_fraction(value / fmt.step, mode), fmt.raw_min), fmt.raw_max)
 
 
 def network_decisions(network: Network, box: Box, kind: DecisionKind) -> set[int | None]:
