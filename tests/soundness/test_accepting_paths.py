@@ -130,6 +130,21 @@ def test_scaled_forms_hold_what_was_scaled(factor: int) -> None:
         assert scaled.lo[0] <= rest <= scaled.hi[0]
 
 
+def test_a_form_that_is_zero_says_nothing_and_a_truncated_value_must_be_exact() -> None:
+    builder = cone._Builder(8, 2)
+    zero = cone.Forms(dyadic.integers((1, 2)), dyadic.integers(1), dyadic.integers(1))
+    builder.nonnegative(zero, ("zero", 0, 0))
+    assert builder.tags == [("one", -1, 0)]
+    builder.nonnegative(zero.offset(3), ("three", 0, 0))
+    assert builder.tags[1:] == [("three", 0, 0)]
+    loose = cone.Forms(zero.rows, zero.lo, zero.hi + 1)
+    cone._record_truncation(builder, loose, zero.offset(1))
+    cone._record_truncation(builder, zero.offset(1), loose)
+    assert builder.complements == []
+    cone._record_truncation(builder, zero.offset(1), zero.offset(1))
+    assert len(builder.complements) == 1
+
+
 def test_no_numbers_have_no_width_and_wide_ones_leave_int64() -> None:
     assert dyadic.widest(np.zeros((0, 3), dtype=np.int64)) == 0
     wide = np.array([[1 << 61, -(1 << 61)]])
