@@ -200,3 +200,16 @@ def test_a_stair_higher_than_int64_is_climbed_to_zero() -> None:
         low = int(lines.low_slope[0, 0]) * t + (int(lines.low[0, 0]) << 32)
         high = int(lines.high_slope[0, 0]) * t + (int(lines.high[0, 0]) << 32)
         assert low <= code << (72 + 32) <= high
+
+
+LEAKY = [Act("leaky_relu", {"slope": [0.25]}), Act("leaky_relu", {"slope": [1.7]})]
+
+
+@pytest.mark.parametrize("acts", [["relu", Act("clip", {"hi": 0.75})], LEAKY])
+def test_activations_in_a_row_reach_what_the_quantiser_says(acts: list[str | Act]) -> None:
+    """The accumulator behind them is as wide as it must be, and no wider."""
+    eye = np.eye(2, dtype=np.float32), np.zeros(2, np.float32)
+    network = build_network(2, [eye, *acts, eye])
+    box = Box((Fraction(-1),) * 2, (Fraction(1),) * 2)
+    program = quantize.run(network, QuantizeRequest((box,), bits=8))
+    pair.check_accumulators(program)

@@ -234,12 +234,29 @@ def _reach(node: FixedNode, program: FixedNetwork, entering: tuple[int, int]) ->
     if node.op == "relu":
         return 0, max(entering[1], 0)
     if node.op in ("dense", "clip"):
-        return node.integers["clamp_lo"], node.integers["clamp_hi"]
+        low, high = _codes_left(node, program.tensor(node.output).format)
+        if node.op == "dense":
+            return low, high
+        return min(max(entering[0], low), high), min(max(entering[1], low), high)
     try:
         outputs = every_output(node, program)
     except TableError as problem:
         raise MismatchError(f"program node {node.name}: {problem}") from problem
+    first = program.tensor(node.inputs[0]).format.raw_min
+    outputs = outputs[entering[0] - first : entering[1] - first + 1]
     return int(outputs.min()), int(outputs.max())
+
+
+def _codes_left(node: FixedNode, fmt: QFormat) -> tuple[int, int]:
+    """Return the ends of a clamp.
+
+    Raises:
+        MismatchError: they are no codes, or in the wrong order.
+    """
+    low, high = node.integers["clamp_lo"], node.integers["clamp_hi"]
+    if not fmt.raw_min <= low <= high <= fmt.raw_max:
+        raise MismatchError(f"program node {node.name} is clamped to other codes than it has")
+    return low, high
 
 
 _FIELDS = {
@@ -303,7 +320,7 @@ def _layer(
     limits, clamp = _limits(real.activation), _clamp(code, program)
     lookup = None
     if real.activation is None or real.activation.op in _SATURATIONS:
-        if clamp != _expected_clamp(limits, output.format, output.rounding) or clamp[0] > clamp[1]:
+        if clamp != _expected_clamp(limits, output.format, output.rounding):
             raise MismatchError(f"program tensor {code.output} is clamped to other codes")
         if not _saturates(code):
             raise MismatchError(f"program tensor {code.output} comes from another operator")
