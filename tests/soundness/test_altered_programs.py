@@ -205,7 +205,10 @@ def test_a_stair_higher_than_int64_is_climbed_to_zero() -> None:
 LEAKY = [Act("leaky_relu", {"slope": [0.25]}), Act("leaky_relu", {"slope": [1.7]})]
 
 
-@pytest.mark.parametrize("acts", [["relu", Act("clip", {"hi": 0.75})], LEAKY])
+CLIP = Act("clip", {"hi": 0.75})
+
+
+@pytest.mark.parametrize("acts", [["relu", CLIP], LEAKY, ["relu", *LEAKY], [CLIP, "tanh"]])
 def test_activations_in_a_row_reach_what_the_quantiser_says(acts: list[str | Act]) -> None:
     """The accumulator behind them is as wide as it must be, and no wider."""
     eye = np.eye(2, dtype=np.float32), np.zeros(2, np.float32)
@@ -213,3 +216,4 @@ def test_activations_in_a_row_reach_what_the_quantiser_says(acts: list[str | Act
     box = Box((Fraction(-1),) * 2, (Fraction(1),) * 2)
     program = quantize.run(network, QuantizeRequest((box,), bits=8))
     pair.check_accumulators(program)
+    assert kernel.deviations(network, program, box.hi)[0] <= certified(network, program, box).linf

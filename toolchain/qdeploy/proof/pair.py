@@ -121,7 +121,8 @@ def align(network: Network, program: FixedNetwork, grid: int | None = None) -> P
         if tensor.format.bits > MAX_BITS:
             raise MismatchError(f"program tensor {tensor.id} is wider than {MAX_BITS} bits")
     # A program of very many layers is refused before any of them is looked at more closely.
-    reals, codes = _real_layers(network), _code_layers(program)
+    reals = _real_layers(network)
+    codes = _code_layers(program, reals)
     if len(reals) != len(codes):
         raise MismatchError(f"the program has {len(codes)} layers, the network {len(reals)}")
     check_accumulators(program)
@@ -191,8 +192,12 @@ def _real_layers(network: Network) -> list[_RealLayer]:
     return layers
 
 
-def _code_layers(program: FixedNetwork) -> list[_CodeLayer]:
-    """Group the program's chain likewise; saturations are part of a dense node's clamp."""
+def _code_layers(program: FixedNetwork, reals: list[_RealLayer]) -> list[_CodeLayer]:
+    """Group the program's chain likewise; saturations are part of a dense node's clamp.
+
+    A lookup belongs to the sums before it unless the network's sums there are saturated.
+    """
+    closed = {k for k, real in enumerate(reals) if _is_saturation(real)}
     layers: list[_CodeLayer] = []
     current = program.inputs[0]
     for node in program.nodes:
@@ -200,7 +205,7 @@ def _code_layers(program: FixedNetwork) -> list[_CodeLayer]:
             raise MismatchError(f"program node {node.name} does not continue the chain")
         if node.op == "dense":
             layers.append(_CodeLayer(node, None, current, node.output))
-        elif layers and layers[-1].activation is None and node.op not in _SATURATIONS:
+        elif len(layers) - 1 not in closed and _takes(layers, node):
             last = layers[-1]
             layers[-1] = _CodeLayer(last.dense, node, last.source, node.output)
         else:
@@ -209,6 +214,15 @@ def _code_layers(program: FixedNetwork) -> list[_CodeLayer]:
     if current != program.outputs[0]:
         raise MismatchError("the program's output is not the end of its chain")
     return layers
+
+
+def _is_saturation(real: _RealLayer) -> bool:
+    return real.activation is not None and real.activation.op in _SATURATIONS
+
+
+def _takes(layers: list[_CodeLayer], node: FixedNode) -> bool:
+    """Whether the last layer has no activation yet, and this one is no clamp of its own."""
+    return bool(layers) and layers[-1].activation is None and node.op not in _SATURATIONS
 
 
 def check_accumulators(program: FixedNetwork) -> None:
