@@ -76,7 +76,18 @@ def test_equal_inputs_give_equal_bytes_and_seconds_stand_in_build_json_alone(
 ):
     folder, _ = built
     code = main(
-        ["build", str(model), "--inputs", "-1:1", "--board", "host", "-o", str(tmp_path / "x")]
+        [
+            "build",
+            str(model),
+            "--inputs",
+            "-1:1",
+            "--board",
+            "host",
+            "--work",
+            "0.2",
+            "-o",
+            str(tmp_path / "x"),
+        ]
     )
     assert code == 0
     first, second = tree(folder), tree(tmp_path / "x")
@@ -159,9 +170,11 @@ def test_without_inputs_the_whole_range_is_meant_and_said(capsys, model, tmp_pat
 
 
 def test_the_api_has_the_same_names(built, model, tmp_path):
-    data = qdeploy.build(model, inputs="-1:1", board="host", output=str(tmp_path / "out"))
+    data = qdeploy.build(model, inputs="-1:1", board="host", work=0.2, output=str(tmp_path / "out"))
     assert data["certificate"]["linf"] == built[1]["certificate"]["linf"]
-    weaker = certify(model, inputs="-1:1", bits=8, tolerance=1.0, output=tmp_path / "c.json")
+    weaker = certify(
+        model, inputs="-1:1", bits=8, work=0.2, tolerance=1.0, output=tmp_path / "c.json"
+    )
     assert weaker["certificate"]["linf"] > data["certificate"]["linf"]
 
 
