@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from qdeploy import certify, ops, proof, quantize
 from qdeploy.certify import CertifyRequest, DecideRequest
+from qdeploy.certify.decide import _cut_up, _winners
+from qdeploy.certify.tasks import Scene
 from qdeploy.diagnostics import RefusedError, UsageError
 from qdeploy.fixedpoint import QFormat, Rounding, round_fraction
 from qdeploy.ir import Box, FixedNetwork, Network, QuantizeRequest, exact
@@ -294,6 +296,44 @@ def test_cutting_decides_what_the_whole_region_does_not():
             assert device_decisions(program, box, DecisionKind.ARGMAX) == {case.winner}
             return
     raise AssertionError("no network needed cutting")
+
+
+def open_cases(network: Network, program: FixedNetwork, seconds: float, jobs: int) -> DecisionClaim:
+    boxes = small_boxes(4, 40)
+    asked = DecideRequest(DecisionKind.ARGMAX, seconds)
+    return certify.decide(network, program, boxes, asked, lambda _: None, certify.Crew(jobs))
+
+
+def test_decisions_do_not_depend_on_who_computes_them():
+    network, program = tiny(4)
+    assert open_cases(network, program, 4.0, 2) == open_cases(network, program, 4.0, 1)
+
+
+def test_more_work_leaves_no_case_open_that_less_had_settled():
+    network, program = tiny(4)
+    settled: set[int] = set()
+    for seconds in (0.0, 0.001, 0.01, 0.1, 1.0):
+        cases = open_cases(network, program, seconds, 1).cases
+        now = {index for index, case in enumerate(cases) if case is not None}
+        assert settled <= now
+        settled = now
+    assert settled
+
+
+def test_a_piece_that_cannot_be_won_shows_an_input_decided_differently():
+    """Without any attack, cutting alone finds the inputs at which some regions are lost."""
+    met = 0
+    for seed in range(6):
+        network, program = tiny(seed)
+        for box in small_boxes(seed, 6):
+            kind = DecisionKind.ARGMAX
+            winner = int(_winners(network, [box], kind)[0])
+            cut = _cut_up(Scene(network, program), box, kind, winner, 1e8, (None, None))
+            if cut.point is not None:
+                assert box.holds(cut.point)
+                assert decision.differs(network, program, [cut.point], kind) == [True]
+                met += 1
+    assert met
 
 
 @pytest.fixture(scope="module")

@@ -1,41 +1,50 @@
 """Search for what decides: winners proven over whole regions, or inputs decided differently.
 
 All regions go through the cheap proof together; what it leaves is attacked, and what resists is cut
-into pieces, nearest to success first. Effort is counted in operations, so that equal requests
-give equal certificates; `qdeploy.proof.decision` alone decides what holds.
+into pieces, in rounds of growing effort. Regions are independent tasks, and effort is counted in
+operations: equal requests give equal certificates, whoever computes them. `qdeploy.proof.decision`
+alone decides what holds.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qdeploy.certify.cutting import grow, sides
 from qdeploy.certify.differing import hunt
+from qdeploy.certify.executors import Crew, Executor, open_executor
+from qdeploy.certify.tasks import Scene, Task, in_pieces
 from qdeploy.diagnostics import UsageError
 from qdeploy.ir import Box, FixedNetwork, Network
 from qdeploy.ops import evaluate
-from qdeploy.proof import chain, decision
+from qdeploy.proof import decision
 from qdeploy.proof.certificate import Attacked, DecisionClaim, DecisionKind, Unchanged
-from qdeploy.proof.decision import FULL_LEAF, LIGHT_LEAF, Contest
+from qdeploy.proof.decision import FULL_LEAF
 from qdeploy.proof.dyadic import Interval
 from qdeploy.proof.pair import MismatchError, Pair, coarse_grid
 from qdeploy.proof.ranges import boxes_on_grid
-from qdeploy.proof.tree import LARGEST_AXIS, halves
 
 _OPERATIONS_PER_SECOND = 1e9
 _TRIES_PER_SECOND = 200_000
 _MOST_TRIES = 400_000
 _ATTACK_SHARE = 0.3
-_FEW = 64
-"""Pieces that are few enough for lines through every layer."""
+_ATTACKED_TOGETHER = 8
+"""Regions of one task."""
+_FIRST_SHARE = 0.25
+"""Of what is left for cuts: the first round, which finds out who needs the rest."""
+_WORTH_AGAIN = 1.5
+"""Factor of effort for which a region is cut again from the start."""
 _PAIRS_SHARE = 0.2
 _MOST_PAIRS = 100_000
 """Bounds of pairs that a certificate is to hold."""
-_ROUND = 512
-"""Pieces of one region that are looked at together."""
+
+Point = tuple[Fraction, ...]
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,38 +56,19 @@ class DecideRequest:
     """Predicted seconds for attacks and cuts; equal requests give equal certificates."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """The network or the device: its contest, its boxes to cut, and how to read them."""
-
-    contest: Contest
-    roots: Interval
-    values: Callable[[Interval], Interval]
-    least: int
-    """Width, in units of the grid or codes, that is not cut any further."""
-
-    def lead(self, boxes: Interval, winners: NDArray[np.int64], *, light: bool) -> decision.Lead:
-        """Bound the lead of the winners over boxes, batch by batch."""
-        size, parts = self.contest.batch, []
-        for start in range(0, len(boxes.lo), size):
-            part = Interval(boxes.lo[start : start + size], boxes.hi[start : start + size])
-            chosen = winners[start : start + size]
-            parts.append(decision.leads(self.contest, self.values(part), chosen, light=light))
-        least, sure = zip(*((p.least, p.sure) for p in parts), strict=True)
-        return decision.Lead(np.concatenate(least), np.concatenate(sure))
-
-
 def decide(
     network: Network,
     program: FixedNetwork,
     regions: Sequence[Box],
     request: DecideRequest,
-    progress: Callable[[str], None],
+    progress: Progress,
+    crew: Crew = Crew(),  # noqa: B008  frozen
 ) -> DecisionClaim:
     """Find what is known about the decisions in every region.
 
     Raises:
         UsageError: nothing can be said about decisions of such a network.
+        MissingToolError: the cluster does not answer.
     """
     try:
         pair = decision.decision_pair(network, program, coarse_grid(program))
@@ -89,36 +79,106 @@ def decide(
         ) from problem
     progress(f"decisions of {len(regions)} regions")
     boxes = boxes_on_grid(regions, pair.grid)
-    winners = _winners(network, regions, request.kind)
-    sides = _sides(pair, request.kind, boxes)
-    leads = [side.lead(side.roots, winners, light=False) for side in sides]
-    root = bytes([FULL_LEAF])
-    trees = [[root if sure else None for sure in lead.sure.tolist()] for lead in leads]
-    left = [i for i in range(len(regions)) if any(t[i] is None for t in trees)]
-    progress(f"decisions of {len(left)} regions attacked")
-    points = _attack(network, program, [regions[i] for i in left], request)
-    cases: dict[int, Attacked] = {
-        i: Attacked(x) for i, x in zip(left, points, strict=True) if x is not None
-    }
-    hard = [i for i in left if i not in cases]
-    # What lacks least, in steps of its own lead, is tried first.
-    hard.sort(key=lambda i: (-float(min(lead.least[i] for lead in leads)), i))
-    budget = request.seconds * (1 - _ATTACK_SHARE) * _OPERATIONS_PER_SECOND
-    for done, index in enumerate(hard):
-        progress(f"decisions: cutting region {done + 1} of {len(hard)}")
-        share = budget / (len(hard) - done)
-        for side, found in zip(sides, trees, strict=True):
-            if found[index] is None and share > 0:
-                growth = _grow(side, index, int(winners[index]), share)
-                found[index] = growth.tree
-                budget, share = budget - growth.spent, share - growth.spent
-                if growth.tree is None:
-                    break
-    claims = [
-        cases.get(i, _unchanged(int(winners[i]), trees[0][i], trees[1][i]))
-        for i in range(len(regions))
-    ]
-    return DecisionClaim(request.kind, pair.grid, tuple(claims), _pairs(pair, boxes, request))
+    with open_executor(Scene(network, program), crew) as executor:
+        cases = _Cases(executor, regions, request, progress).settled(network, pair, boxes)
+    return DecisionClaim(request.kind, pair.grid, cases, _pairs(pair, boxes, request))
+
+
+_Trees = tuple[bytes | None, bytes | None]
+"""Of the network and of the device."""
+
+
+class _Cases:
+    """What becomes of every region: its winner's trees, or an input, or nothing."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        regions: Sequence[Box],
+        request: DecideRequest,
+        progress: Progress,
+    ) -> None:
+        self._executor = executor
+        self._regions = regions
+        self._request = request
+        self._progress = progress
+        self._asked = 0
+        self._points: dict[int, Point] = {}
+        self._trees: dict[int, _Trees] = {}
+
+    def settled(
+        self, network: Network, pair: Pair, boxes: Interval
+    ) -> tuple[Unchanged | Attacked | None, ...]:
+        """Go through all that may settle a case."""
+        winners = _winners(network, self._regions, self._request.kind)
+        contests = sides(pair, self._request.kind, boxes)
+        leads = [side.lead(side.roots, winners, light=False) for side in contests]
+        root = bytes([FULL_LEAF])
+        for i, sure in enumerate(zip(*(lead.sure.tolist() for lead in leads), strict=True)):
+            self._trees[i] = (root if sure[0] else None, root if sure[1] else None)
+        self._attack(self._open())
+        self._cut(self._open(), winners)
+        return tuple(map(self._case, range(len(self._regions)), winners.tolist()))
+
+    def _open(self) -> list[int]:
+        return [i for i, found in self._trees.items() if None in found and i not in self._points]
+
+    def _case(self, region: int, winner: int) -> Unchanged | Attacked | None:
+        if region in self._points:
+            return Attacked(self._points[region])
+        network, device = self._trees[region]
+        return None if network is None or device is None else Unchanged(winner, network, device)
+
+    def _attack(self, left: Sequence[int]) -> None:
+        if not left:
+            return
+        self._progress(f"decisions of {len(left)} regions attacked")
+        kind, seconds = self._request.kind, self._request.seconds * _ATTACK_SHARE
+        tries = min(int(seconds * _TRIES_PER_SECOND / len(left)), _MOST_TRIES)
+        groups = [left[part] for part in in_pieces(len(left), _ATTACKED_TOGETHER)]
+        tasks = [
+            Task(
+                _struck,
+                (tuple(self._regions[i] for i in group), kind, tries),
+                len(group) * tries / _TRIES_PER_SECOND,
+            )
+            for group in groups
+        ]
+        for group, points in zip(groups, self._answers(tasks), strict=True):
+            self._points |= {i: x for i, x in zip(group, points, strict=True) if x is not None}
+
+    def _cut(self, left: Sequence[int], winners: NDArray[np.int64]) -> None:
+        """Cut regions in rounds: what one does not need is for those that are left."""
+        budget = self._request.seconds * (1 - _ATTACK_SHARE) * _OPERATIONS_PER_SECOND
+        limit = _FIRST_SHARE * budget / max(len(left), 1)
+        while left:
+            self._progress(f"decisions: cutting {len(left)} regions")
+            answers = self._answers([self._cutting(i, int(winners[i]), limit) for i in left])
+            for i, answer in zip(left, answers, strict=True):
+                self._trees[i] = answer.trees
+                if answer.point is not None:
+                    self._points[i] = answer.point
+            budget -= sum(answer.spent for answer in answers)
+            left = [i for i, answer in zip(left, answers, strict=True) if not answer.settled]
+            if not left or budget / len(left) < _WORTH_AGAIN * limit:
+                return
+            limit = budget / len(left)
+
+    def _cutting(self, region: int, winner: int, limit: float) -> Task:
+        arguments = (self._regions[region], self._request.kind, winner, limit)
+        return Task(_cut_up, (*arguments, self._trees[region]), limit / _OPERATIONS_PER_SECOND)
+
+    def _answers(self, tasks: Sequence[Task]) -> list[Any]:
+        """Compute tasks, and return their answers in order."""
+        self._asked += 1
+        for place, task in enumerate(tasks):
+            self._executor.submit((self._asked, place), task)
+        found: dict[int, Any] = {}
+        while len(found) < len(tasks):
+            got = self._executor.receive(None)
+            if got is not None:
+                found[got[0][1]] = got[1]
+        return [found[place] for place in range(len(tasks))]
 
 
 def _winners(network: Network, regions: Sequence[Box], kind: DecisionKind) -> NDArray[np.int64]:
@@ -131,31 +191,59 @@ def _winners(network: Network, regions: Sequence[Box], kind: DecisionKind) -> ND
     return np.asarray((values if kind is DecisionKind.ARGMAX else -values).argmax(axis=1))
 
 
-def _sides(pair: Pair, kind: DecisionKind, boxes: Interval) -> tuple[_Side, _Side]:
-    network, device = decision.network_contest(pair, kind), decision.device_contest(pair, kind)
-    codes = decision.code_boxes(pair, boxes)
-    return (
-        _Side(network, boxes, lambda part: part, 2),
-        _Side(device, codes, lambda part: decision.device_values(pair, part), 1),
-    )
-
-
-def _attack(
-    network: Network, program: FixedNetwork, regions: Sequence[Box], request: DecideRequest
-) -> list[tuple[Fraction, ...] | None]:
+def _struck(
+    scene: Scene, regions: Sequence[Box], kind: DecisionKind, tries: int
+) -> list[Point | None]:
     """Return for every region an input that is decided differently, exactly, or None."""
-    if not regions:
-        return []
-    tries = int(request.seconds * _ATTACK_SHARE * _TRIES_PER_SECOND / len(regions))
-    points = hunt(network, program, regions, request.kind, min(tries, _MOST_TRIES))
+    points = hunt(scene.network, scene.program, regions, kind, tries)
     where = [i for i, x in enumerate(points) if x is not None]
-    right = decision.differs(network, program, [points[i] or () for i in where], request.kind)
+    candidates = [points[i] or () for i in where]
+    right = decision.differs(scene.network, scene.program, candidates, kind)
     confirmed = {i for i, true in zip(where, right, strict=True) if true}
     return [x if i in confirmed else None for i, x in enumerate(points)]
 
 
-def _unchanged(winner: int, network: bytes | None, device: bytes | None) -> Unchanged | None:
-    return None if network is None or device is None else Unchanged(winner, network, device)
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """What cutting a region came to."""
+
+    trees: _Trees
+    spent: float
+    settled: bool
+    """Whether more effort would change nothing."""
+    point: Point | None = None
+    """An input that is decided differently, met on the way."""
+
+
+def _cut_up(
+    scene: Scene, region: Box, kind: DecisionKind, winner: int, limit: float, trees: _Trees
+) -> _Cut:
+    """Cut a region for whichever function its winner is not proven yet."""
+    pair = scene.pair(coarse_grid(scene.program))
+    found, spent = list(trees), 0.0
+    for place, side in enumerate(sides(pair, kind, boxes_on_grid((region,), pair.grid))):
+        if found[place] is not None:
+            continue
+        growth = grow(side, winner, limit - spent)
+        found[place], spent = growth.tree, spent + growth.spent
+        if growth.lost is not None:
+            point = _decided_differently(scene, region, kind, side.inputs(growth.lost))
+            return _Cut(trees, spent, settled=True, point=point)
+        if growth.tree is None:
+            break
+    return _Cut((found[0], found[1]), spent, settled=None not in found)
+
+
+def _decided_differently(
+    scene: Scene, region: Box, kind: DecisionKind, points: Sequence[Point]
+) -> Point | None:
+    """Return an input, near those of a piece that cannot be won, that is decided differently."""
+    inside = [
+        tuple(min(max(v, lo), hi) for v, lo, hi in zip(x, region.lo, region.hi, strict=True))
+        for x in points
+    ]
+    right = decision.differs(scene.network, scene.program, inside, kind)
+    return next((x for x, true in zip(inside, right, strict=True) if true), None)
 
 
 def _pairs(
@@ -168,110 +256,3 @@ def _pairs(
     if not decision.affordable_pairs(pair, len(boxes.lo), limit):
         return None
     return tuple(decision.pair_bounds(pair, boxes))
-
-
-# --- cutting ---------------------------------------------------------------------------------
-
-
-class _Cuts:
-    """A tree while it grows, written level by level at the end."""
-
-    def __init__(self) -> None:
-        self.codes = [FULL_LEAF]
-        self.children: dict[int, int] = {}
-
-    def split(self, node: int, axis: int) -> int:
-        """Cut a leaf; return its lower child, the upper one follows it."""
-        self.codes[node] = axis
-        self.children[node] = len(self.codes)
-        self.codes += [FULL_LEAF, FULL_LEAF]
-        return self.children[node]
-
-    def written(self) -> bytes:
-        """Return the tree level by level."""
-        out, level = bytearray(), [0]
-        while level:
-            out += bytes(self.codes[node] for node in level)
-            first = (self.children[node] for node in level if node in self.children)
-            level = [child for start in first for child in (start, start + 1)]
-        return bytes(out)
-
-
-@dataclass(frozen=True, slots=True)
-class _Growth:
-    """What cutting one region came to: a tree that decides it, or a piece that is not to be won."""
-
-    tree: bytes | None
-    spent: float
-    lost: Interval | None = None
-
-
-def _grow(side: _Side, index: int, winner: int, limit: float) -> _Growth:
-    """Cut one region until its winner wins in every piece, and say what that took.
-
-    The worst pieces are looked at first, a crowd at a time: so one that cannot be won is met soon.
-    """
-    if side.roots.lo.shape[1] > LARGEST_AXIS:
-        return _Growth(None, 0.0)
-    cuts, spent = _Cuts(), 0.0
-    weights = _influence(side, index)
-    price = decision.leaf_operations(side.contest, light=True)
-    stack = _Stack(np.array([0]), _rows(side.roots, slice(index, index + 1)))
-    while len(stack.nodes):
-        stack, nodes, boxes = stack.popped(_ROUND)
-        light = len(nodes) > _FEW
-        spent += len(nodes) * decision.leaf_operations(side.contest, light=light)
-        lead = side.lead(boxes, np.full(len(nodes), winner), light=light)
-        for node in nodes[lead.sure].tolist():
-            cuts.codes[node] = LIGHT_LEAF if light else FULL_LEAF
-        worst = np.argsort(-lead.least[~lead.sure].astype(np.float64), kind="stable")
-        failed = np.flatnonzero(~lead.sure)[worst]
-        left = _rows(boxes, failed)
-        widths = (left.hi - left.lo).astype(np.float64)
-        done = np.flatnonzero(widths.max(axis=1, initial=0) <= side.least)
-        if len(done):
-            return _Growth(None, spent, _rows(left, done[-1:]))
-        if spent + (len(stack.nodes) + 2 * len(failed)) * price > limit:
-            return _Growth(None, spent)
-        axes = np.where(widths > side.least, widths * weights, -1.0).argmax(axis=1)
-        first = [
-            cuts.split(*cut) for cut in zip(nodes[failed].tolist(), axes.tolist(), strict=True)
-        ]
-        fresh = np.array([n for start in first for n in (start, start + 1)], dtype=np.int64)
-        stack = stack.pushed(fresh, halves(left, axes))
-    return _Growth(cuts.written(), spent)
-
-
-def _rows(boxes: Interval, rows: NDArray[np.int64] | slice) -> Interval:
-    return Interval(boxes.lo[rows], boxes.hi[rows])
-
-
-@dataclass(frozen=True, slots=True)
-class _Stack:
-    """Pieces that wait, the next ones last."""
-
-    nodes: NDArray[np.int64]
-    boxes: Interval
-
-    def popped(self, most: int) -> "tuple[_Stack, NDArray[np.int64], Interval]":
-        """Return what remains without the last `most`, and those."""
-        rest, top = slice(None, -most), slice(-most, None)
-        remaining = _Stack(self.nodes[rest], _rows(self.boxes, rest))
-        return remaining, self.nodes[top], _rows(self.boxes, top)
-
-    def pushed(self, nodes: NDArray[np.int64], boxes: Interval) -> "_Stack":
-        """Return the stack with more pieces on top."""
-        lo, hi = (np.concatenate([getattr(self.boxes, s), getattr(boxes, s)]) for s in ("lo", "hi"))
-        return _Stack(np.concatenate([self.nodes, nodes]), Interval(lo, hi))
-
-
-def _influence(side: _Side, index: int) -> NDArray[np.float64]:
-    """Estimate how much each input moves the outputs: weights passed back in magnitude."""
-    root = side.values(_rows(side.roots, slice(index, index + 1)))
-    links = side.contest.links
-    passed = chain.enclose(links, root, side.contest.grid, 0)
-    moved = np.abs(links[-1].matrix.astype(np.float64)).sum(axis=0)
-    for link, at in zip(reversed(links[:-1]), reversed(passed[:-1]), strict=True):
-        awake = at.lines.high_slope[0].astype(np.float64) * 2.0**-side.contest.grid
-        moved = (moved * awake) @ np.abs(link.matrix.astype(np.float64)) * 2.0**-side.contest.grid
-    return np.asarray(moved + moved.max() * 1e-9 + np.finfo(np.float64).tiny)

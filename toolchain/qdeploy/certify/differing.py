@@ -7,7 +7,7 @@ Floating point does the looking; `qdeploy.proof.decision.differs` decides withou
 found. Effort is counted in inputs, so that equal requests find equal inputs on one machine.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -24,13 +24,14 @@ Codes = NDArray[np.int64]
 Points = list[tuple[Fraction, ...] | None]
 
 _ROUNDS = 12
+"""Turns of the hunt for one box, at least; after so many, turns double."""
 _HALVINGS = 30
 """Leaves 2**-30 of a box between two inputs: far above what double precision confuses."""
 _ROWS = 1 << 13
 """Inputs evaluated together."""
 _FEWEST_TRIES = 32
 _AT_ONCE = 1 << 9
-"""Tries before the best of them is gone on from."""
+"""Tries before the best of them is gone on from: few at first, up to so many."""
 _ANEW = 4
 """Every such round tries codes that have nothing to do with the best."""
 _EXACT = 2.0**52
@@ -100,7 +101,6 @@ def hunt(
     lo, hi = (np.array([[float(v) for v in getattr(b, s)] for b in boxes]) for s in ("lo", "hi"))
     sign = 1 if kind is DecisionKind.ARGMAX else -1
     found: Points = [None] * len(boxes)
-    rng = np.random.default_rng(0)
     every = _Hunt(network, fixed, lo, hi, sign)
     size = max(1, _ROWS // max(_FEWEST_TRIES, lo.shape[1] + 1))
     for search in (_at_change, _at_other_codes):
@@ -108,7 +108,7 @@ def hunt(
         for start in range(0, len(left), size):
             part = left[start : start + size]
             hunted = _Hunt(network, fixed, every.lo[part], every.hi[part], sign)
-            for row, x in search(hunted, rng, tries).items():
+            for row, x in search(hunted, tries).items():
                 found[int(part[row])] = tuple(Fraction(v) for v in x.tolist())
     return found
 
@@ -129,9 +129,9 @@ def _lead(values: Reals, home: Codes) -> Reals:
     return np.asarray(others.max(axis=1) - values[rows, home])
 
 
-def _at_change(hunted: _Hunt, rng: np.random.Generator, tries: int) -> dict[int, Reals]:
+def _at_change(hunted: _Hunt, tries: int) -> dict[int, Reals]:
     """Walk to where the network's decision changes, and look at both sides."""
-    del rng, tries
+    del tries
     start = hunted.lo / 2 + hunted.hi / 2
     home = hunted.real(start).argmax(axis=1)
     best = _along_slopes(hunted, hunted.real, start, home)
@@ -175,7 +175,7 @@ def _highest(measure: Callable[[Reals], Reals], x: Reals, home: Codes) -> Reals:
     return np.asarray(x[np.arange(boxes), heights.argmax(axis=1)])
 
 
-def _at_other_codes(hunted: _Hunt, rng: np.random.Generator, tries: int) -> dict[int, Reals]:
+def _at_other_codes(hunted: _Hunt, tries: int) -> dict[int, Reals]:
     """Move input codes towards another winner of the device."""
     start = hunted.lo / 2 + hunted.hi / 2
     home = hunted.real(start).argmax(axis=1)
@@ -183,7 +183,7 @@ def _at_other_codes(hunted: _Hunt, rng: np.random.Generator, tries: int) -> dict
     hits: dict[int, Reals] = {}
     for row in range(len(start)):
         one = _Hunt(hunted.network, hunted.fixed, hunted.lo[row], hunted.hi[row], hunted.sign)
-        x = _one_box(one, best[row], home[row : row + 1], rng, tries)
+        x = _one_box(one, best[row], home[row : row + 1], np.random.default_rng(0), tries)
         if x is not None:
             hits[row] = x
     return hits
@@ -193,9 +193,9 @@ def _one_box(
     one: _Hunt, start: Reals, home: Codes, rng: np.random.Generator, tries: int
 ) -> Reals | None:
     """Try random codes of one box; then change the best of them, few at a time."""
-    rows = int(np.clip(tries // _ROUNDS, _FEWEST_TRIES, _AT_ONCE))
     best, height = start, float(_lead(one.sums(start[None]), home)[0])
-    for turn in range(max(_ROUNDS, tries // rows)):
+    # More tries only go on where fewer would end, so that they never find less.
+    for turn, rows in enumerate(_turns(tries)):
         x = _other_codes(one, (rows, len(start)), rng)
         if turn % _ANEW:
             rate = rng.choice([1.0, 3.0, 0.3 * len(start)], size=(rows, 1)) / len(start)
@@ -207,6 +207,15 @@ def _one_box(
         if heights.max() > height:
             best, height = x[heights.argmax()], float(heights.max())
     return None
+
+
+def _turns(tries: int) -> Iterator[int]:
+    """Yield how many inputs each turn tries, until all are spent."""
+    turn = 0
+    while tries > 0 or turn < _ROUNDS:
+        rows = min(_FEWEST_TRIES << (turn // _ROUNDS), _AT_ONCE)
+        yield rows
+        turn, tries = turn + 1, tries - rows
 
 
 def _other_codes(one: _Hunt, shape: tuple[int, int], rng: np.random.Generator) -> Reals:

@@ -54,7 +54,7 @@ def prove(
             return found
         asked = DecideRequest(kind, options.work or options.time_limit or DEFAULT_WORK)
         try:
-            decided = decide(network, fixed, regions, asked, watch.tell)
+            decided = decide(network, fixed, regions, asked, watch.tell, choose_crew(options))
         except KeyboardInterrupt:
             raise Interrupted(found) from None
         return replace(found, decision=decided)
