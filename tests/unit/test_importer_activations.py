@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from qdeploy import importer, ops
+from qdeploy.diagnostics import InputError
 from support.onnx_models import Graph, node
 
 F = Fraction
@@ -13,6 +14,7 @@ SLOPE = np.array([[0.25, -0.5, 2.0]], "f4")
 NUMBERS = {
     "zero": np.array(0, "f4"),
     "six": np.array([6], "f4"),
+    "one": np.array(1, "f4"),
     "third": np.array(1 / 3, "f4"),
     "slope": SLOPE,
     "same": np.full((3,), 0.25, "f4"),
@@ -49,6 +51,18 @@ READ = {
     ),
     "one side": ([node("Clip", "x - third", "y")], 21, [("clip", {"hi": [THIRD]})]),
     "relu in disguise": ([node("Clip", "x zero", "y")], 13, [("relu", {})]),
+    "relu as a maximum": ([node("Max", "x zero", "y")], 13, [("relu", {})]),
+    "relu6 as maximum and minimum": (
+        [node("Max", "zero x", "c"), node("Min", "c six", "y")],
+        13,
+        "relu6 of opset 6",
+    ),
+    "minimum of several": ([node("Min", "six x third", "y")], 13, "one side"),
+    "maximum of one": (
+        [node("Max", "x", "c"), node("Max", "c zero", "y")],
+        13,
+        [("relu", {})],
+    ),
     "leaky": (
         [node("LeakyRelu", "x", "y", alpha=0.25)],
         16,
@@ -73,6 +87,24 @@ READ = {
     "tanh": ([node("Tanh", "x", "y")], 13, [("tanh", {})]),
     "sigmoid": ([node("Sigmoid", "x", "y")], 13, [("sigmoid", {})]),
     "softsign": ([node("Softsign", "x", "y")], 13, [("softsign", {})]),
+    "softsign written out": (
+        [node("Abs", "x", "m"), node("Add", "m one", "n"), node("Div", "x n", "y")],
+        13,
+        "softsign",
+    ),
+    "softsign written out, the constant first": (
+        [node("Abs", "x", "m"), node("Add", "one m", "n"), node("Div", "x n", "y")],
+        18,
+        "softsign",
+    ),
+    "softsign of a quotient": (
+        [node("Abs", "x", "m"), node("Add", "m six", "n"), node("Div", "x n", "y")],
+        13,
+        [
+            ("dense", {"weight": (np.eye(3, dtype=object) * F(1, 6)).tolist(), "bias": [0] * 3}),
+            ("softsign", {}),
+        ],
+    ),
     "sigmoid and what labels are made of": (
         [node("Sigmoid", "x", "s"), node("ArgMax", "s", "y", axis=1)],
         13,
@@ -133,3 +165,58 @@ def test_joined_activations_are_named_back_to_the_user(tmp_path):
         "Relu 'act', Clip 'cap'",
     ]
     assert network.notes == ("folded HardSigmoid 'gate' into dense_1",)
+
+
+HALVES = {
+    "a magnitude alone": [node("Abs", "x", "m"), node("Relu", "m", "y")],
+    "as the output": [node("Abs", "x", "y")],
+    "its product": [node("Abs", "x", "m"), node("Mul", "m six", "y")],
+    "two constants": [
+        node("Abs", "x", "m"),
+        node("Add", "m one", "n"),
+        node("Add", "n one", "o"),
+        node("Div", "x o", "y"),
+    ],
+    "no constant": [node("Abs", "x", "m"), node("Div", "x m", "y")],
+    "a constant that reaches zero": [
+        node("Abs", "x", "m"),
+        node("Add", "m none", "n"),
+        node("Div", "x n", "y"),
+    ],
+    "another numerator": [
+        node("Abs", "x", "m"),
+        node("Add", "m one", "n"),
+        node("Relu", "x", "r"),
+        node("Div", "r n", "y"),
+    ],
+    "a constant numerator": [
+        node("Abs", "x", "m"),
+        node("Add", "m one", "n"),
+        node("Div", "one n", "y"),
+    ],
+}
+
+
+@pytest.mark.parametrize("case", HALVES)
+def test_a_magnitude_is_nothing_but_half_a_softsign(case, tmp_path):
+    with pytest.raises(InputError, match="magnitude") as refused:
+        importer.run(Graph(HALVES[case], parameters=NUMBERS).save(tmp_path))
+    assert "x / (" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [
+        ([node("Relu", "x", "r"), node("Max", "x r", "y")], "compares 2 tensors"),
+        ([node("Max", "x slope", "y")], "no single number"),
+        ([node("Min", "one zero", "c"), node("Add", "x c", "y")], "compares 0 tensors"),
+        ([node("Max", "x six", "c"), node("Min", "c zero", "y")], None),
+    ],
+)
+def test_maxima_that_are_no_limits_are_refused(nodes, said, tmp_path):
+    graph = Graph(nodes, parameters=NUMBERS).save(tmp_path)
+    if said is None:
+        assert [n.op for n in importer.run(graph).nodes] == ["clip", "clip"]
+        return
+    with pytest.raises(InputError, match=said):
+        importer.run(graph)

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import TypeAlias
 
 from qdeploy.diagnostics import InputError, Where
-from qdeploy.importer.values import Constant, Kind, Signal, Step, Tail, Value
+from qdeploy.importer.values import Constant, Kind, Magnitude, Signal, Step, Tail, Value
 
 MAX_RANK = 8
 MAX_VECTOR = 65_535
@@ -63,12 +63,21 @@ class Operation:
             raise self.refusal(
                 f"operator {self.op_type!r} lacks its input number {index}", "export the model anew"
             )
+        if isinstance(value, Magnitude):
+            raise self.half_a_softsign()
         if isinstance(value, Signal) and not value.real:
             raise self.refusal(
                 f"operator {self.op_type!r} works on integers",
                 "export the model with a floating-point input, or a Cast right after the input",
             )
         return value
+
+    def half_a_softsign(self) -> InputError:
+        """Return the error for a magnitude that is not on its way to become a Softsign."""
+        return self.refusal(
+            f"operator {self.op_type!r} works on the magnitude of a tensor",
+            "Abs is only read as part of a Softsign: x / (c + |x|), with c > 0 and one tensor x",
+        )
 
     def constant(self, index: int, role: str) -> Constant:
         """Return operand `index`, which must not depend on the network's input."""

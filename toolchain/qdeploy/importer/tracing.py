@@ -21,7 +21,7 @@ from qdeploy.importer.operation import MAX_RANK, MAX_VECTOR, Operation
 from qdeploy.importer.operators import translations
 from qdeploy.importer.operators.tails import follow
 from qdeploy.importer.tensors import INTEGER_TYPES, REAL_TYPES, decode, type_name
-from qdeploy.importer.values import Constant, Signal, Step, Tail, Value
+from qdeploy.importer.values import Constant, Magnitude, Signal, Step, Tail, Value
 from qdeploy.ir import FractionArray
 
 MAX_WORK = 1 << 20
@@ -220,7 +220,9 @@ def _checked_work(model: ModelFile, node: GraphNode, value: Value) -> int:
     return 1 + sum(array.size for array in arrays)
 
 
-def _folded_arrays(value: Signal | Constant) -> list[FractionArray]:
+def _folded_arrays(value: Signal | Constant | Magnitude) -> list[FractionArray]:
+    if isinstance(value, Magnitude):
+        return [] if value.shift is None else [value.shift]
     if isinstance(value, Signal):
         return [a for a in (value.pending.scale, value.pending.shift) if a is not None]
     return [value.array] if value.array.dtype == object else []
@@ -241,6 +243,11 @@ def _ending(model: ModelFile, outputs: list[Value | None]) -> Traced:
         if isinstance(value, Tail):
             cut.update(dict.fromkeys(value.steps))
         end = value.before if isinstance(value, Tail) else value
+        if isinstance(end, Magnitude):
+            raise model.refusal(
+                f"the output {readable(name)!r} is a magnitude",
+                "Abs is only read as part of a Softsign, x / (1 + |x|)",
+            )
         if not isinstance(end, Signal):
             raise model.refusal(
                 f"the output {readable(name)!r} does not depend on the input",

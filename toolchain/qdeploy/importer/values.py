@@ -1,10 +1,11 @@
 """What flows along the edges of the user's graph while it is read.
 
-Three kinds of value, each immutable:
+Four kinds of value, each immutable:
 
 * `Constant` does not depend on the input;
 * `Signal` does, and is an affine map away from the layers found so far;
-* `Tail` is what a cut Softmax or ArgMax made of a signal.
+* `Tail` is what a cut Softmax or ArgMax made of a signal;
+* `Magnitude` is half of a Softsign that is written out as x / (1 + |x|).
 
 Layers hang below each other (`below`), so a value carries the whole path that leads to it. Their
 matrices are only referred to here; `emit` multiplies them out once, for the path that is kept.
@@ -156,7 +157,15 @@ class Tail:
     steps: tuple[Step, ...]
 
 
-Value: TypeAlias = Constant | Signal | Tail
+@dataclass(frozen=True, slots=True, eq=False)
+class Magnitude:
+    """|of| + shift, element by element; None stands for no shift."""
+
+    of: Signal
+    shift: FractionArray | None = None
+
+
+Value: TypeAlias = Constant | Signal | Tail | Magnitude
 
 
 def with_affine(signal: Signal, following: Affine, step: Step) -> Signal:

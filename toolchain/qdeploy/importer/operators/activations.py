@@ -1,10 +1,11 @@
 """Activations: Relu, Clip, LeakyRelu, PRelu, Elu, HardSigmoid, Tanh, Sigmoid and Softsign.
 
-HardTanh and ReLU6 are Clip in ONNX. HardSigmoid is an affine map, folded like any other, and a
-Clip. What is no layer of its own (a Clip without limits) leaves no trace.
+HardTanh and ReLU6 are Clip in ONNX, or Min and Max with a constant. HardSigmoid is an affine map,
+folded like any other, and a Clip. What is no layer of its own (a Clip without limits) leaves no
+trace. Some exporters write Softsign out as x / (1 + |x|).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from math import prod
@@ -14,9 +15,11 @@ import numpy as np
 from qdeploy.importer.operation import Family, Operation, Translation
 from qdeploy.importer.shapes import broadcast_shape
 from qdeploy.importer.values import (
+    UNCHANGED,
     ActivationDraft,
     Affine,
     Constant,
+    Magnitude,
     Signal,
     Step,
     Value,
@@ -29,12 +32,20 @@ from qdeploy.ir import FractionArray, exact
 _LIMITS_ARE_INPUTS = 11
 """Since this opset Clip takes its limits as inputs."""
 
+_MOST_COMPARED = 8
+"""Inputs of Max and Min; exporters write two."""
+
 _UNLIMITED = Fraction(float(np.finfo(np.float32).max))
 """What older opsets write for a limit that is not there."""
 
 
 def _activation(op: Operation, name: str, parameters: Mapping[str, FractionArray]) -> Signal:
-    signal = _signal(op)
+    return _activated(op, _signal(op), name, parameters)
+
+
+def _activated(
+    op: Operation, signal: Signal, name: str, parameters: Mapping[str, FractionArray]
+) -> Signal:
     layer = ActivationDraft(name, parameters, signal.size, settle(signal), op.output, (op.step,))
     return Signal(signal.shape, op.output, layer)
 
@@ -66,6 +77,19 @@ def _sigmoid(op: Operation) -> Value:
 
 def _softsign(op: Operation) -> Value:
     return _activation(op, "softsign", {})
+
+
+def _abs(op: Operation) -> Value:
+    return Magnitude(_signal(op))
+
+
+def softsign_written_out(op: Operation, x: Signal, below: Magnitude) -> Signal:
+    """Return what `Div` makes of x / (shift + |x|): the Softsign of x / shift."""
+    shift = below.shift
+    if shift is None or not below.of.same_values(x) or min(shift.tolist()) <= 0:
+        raise op.half_a_softsign()
+    inverse = np.asarray(Fraction(1) / shift, dtype=object)
+    return _activated(op, with_affine(x, UNCHANGED.then(Affine(inverse)), op.step), "softsign", {})
 
 
 def _elu(op: Operation) -> Value:
@@ -105,6 +129,40 @@ def _clip(op: Operation) -> Value:
         if limit is not None:
             limits[name] = limit
     return _clipped(op, signal, limits)
+
+
+def _max(op: Operation) -> Value:
+    return _beyond_constants(op, "lo", max)
+
+
+def _min(op: Operation) -> Value:
+    return _beyond_constants(op, "hi", min)
+
+
+def _beyond_constants(
+    op: Operation, side: str, strictest: Callable[[Iterable[Fraction]], Fraction]
+) -> Value:
+    """Translate Max or Min of a signal and constants of one number each: a Clip on one side."""
+    operands = [op.operand(index) for index in range(len(op.operands))]
+    signals = [value for value in operands if isinstance(value, Signal)]
+    if len(signals) != 1:
+        raise op.refusal(
+            f"operator {op.op_type!r} compares {len(signals)} tensors that depend on the input",
+            "only the comparison of one such tensor with constants is read, which is a Clip",
+        )
+    limits = [_number(op, value) for value in operands if isinstance(value, Constant)]
+    return _clipped(op, signals[0], {side: strictest(limits)} if limits else {})
+
+
+def _number(op: Operation, stored: Constant) -> Fraction:
+    """Return the one number a constant holds, or holds everywhere."""
+    values = exact(op.real(stored, "the constant").array).ravel()
+    if values.size == 0 or any(v != values[0] for v in values):
+        raise op.refusal(
+            f"the constant {stored.name!r} of operator {op.op_type!r} is no single number",
+            "export it as a scalar",
+        )
+    return Fraction(values[0])
 
 
 def _limit(op: Operation, index: int, name: str) -> Fraction | None:
@@ -183,10 +241,13 @@ def _hard_sigmoid(op: Operation) -> Value:
 
 FAMILY = Family(
     {
+        "Abs": Translation(_abs, (1, 1)),
         "Clip": Translation(_clip, (1, 3), frozenset({"min", "max"})),
         "Elu": Translation(_elu, (1, 1), frozenset({"alpha"})),
         "HardSigmoid": Translation(_hard_sigmoid, (1, 1), frozenset({"alpha", "beta"})),
         "LeakyRelu": Translation(_leaky_relu, (1, 1), frozenset({"alpha"})),
+        "Max": Translation(_max, (1, _MOST_COMPARED)),
+        "Min": Translation(_min, (1, _MOST_COMPARED)),
         "PRelu": Translation(_prelu, (2, 2)),
         "Relu": Translation(_relu, (1, 1)),
         "Sigmoid": Translation(_sigmoid, (1, 1)),

@@ -1,6 +1,7 @@
 """Add, Sub, Mul, Div or a Scaler with constants: element by element, exactly."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from math import prod
 from operator import add, mul, sub, truediv
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from qdeploy.importer.operation import Family, Operation, Translation
+from qdeploy.importer.operators.activations import softsign_written_out
 from qdeploy.importer.shapes import broadcast_shape
 from qdeploy.importer.values import (
     Affine,
     Constant,
     Kind,
+    Magnitude,
     Signal,
     Value,
     constant_of,
@@ -23,6 +26,8 @@ from qdeploy.ir import FractionArray, exact
 
 
 def _arithmetic(op: Operation) -> Value:
+    if any(isinstance(value, Magnitude) for value in op.operands):
+        return _with_magnitude(op)
     left, right = op.operand(0), op.operand(1)
     if isinstance(left, Signal) and isinstance(right, Signal):
         raise op.refusal(
@@ -34,6 +39,25 @@ def _arithmetic(op: Operation) -> Value:
     if isinstance(right, Signal):
         return _with_constant(op, right, op.reals(0, "the constant"), _ON_THE_LEFT)
     return _folded(op, op.reals(0, "a constant"), op.reals(1, "a constant"))
+
+
+def _with_magnitude(op: Operation) -> Value:
+    """Add a constant to a magnitude, or divide a signal by it."""
+    left, right = op.operands
+    match op.op_type, left, right:
+        case "Div", Signal(), Magnitude():
+            return softsign_written_out(op, left, right)
+        case "Add", Magnitude(shift=None), Constant():
+            return _shifted(op, left, right)
+        case "Add", Constant(), Magnitude(shift=None):
+            return _shifted(op, right, left)
+        case _:
+            raise op.half_a_softsign()
+
+
+def _shifted(op: Operation, magnitude: Magnitude, constant: Constant) -> Magnitude:
+    shape, shift = _spread(op, magnitude.of, op.real(constant, "the constant"))
+    return Magnitude(replace(magnitude.of, shape=shape), shift)
 
 
 def _with_constant(
