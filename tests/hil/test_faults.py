@@ -193,7 +193,8 @@ def test_an_emulator_ends_with_its_parent(how):
     """After Ctrl-C, and even where the parent had no chance to clean up."""
     devices.need_emulator(boards.load(BOARD))
     script = (
-        "import time\n"
+        "import signal, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a job's children ignore it\n"
         "from support import devices\n"
         f"with devices.device(3, {BOARD!r}):\n"
         "    print(devices.__name__, flush=True)\n"
