@@ -29,6 +29,7 @@ from qdeploy.ops import (
     integer_sums,
     known_ops,
 )
+from qdeploy.ops._sums import largest_sum, narrow_sums
 from support.networks import SMOOTH, Act, build_network, random_network, random_request
 from support.slow import activated, quantised, rounded, run_slowly, some_inputs, sums, unclamped
 
@@ -364,6 +365,22 @@ def test_integer_sums_are_exact_at_every_size(bits, data):
         ]
         for row in codes
     ]
+
+
+@given(SEEDS, st.integers(1, 33), st.sampled_from([63, 64, 200]))
+@LAW
+def test_narrow_sums_are_the_sums(seed, bits, rows):
+    """On both sides of what 32 bits hold, whatever columns stand still."""
+    rng = np.random.default_rng(seed)
+    outputs, inputs = rng.integers(1, 6, size=2)
+    weight = rng.integers(-7, 8, size=(outputs, inputs))
+    codes = rng.integers(-(1 << bits) // 16, (1 << bits) // 16 + 1, size=(rows, inputs))
+    codes[:, rng.random(inputs) < 0.5] = codes[0, 0]
+    bias = rng.integers(-(1 << bits) // 4, (1 << bits) // 4 + 1, size=outputs)
+    out = narrow_sums(codes, weight, bias)
+    assert out.astype(np.int64).tolist() == integer_sums(codes, weight, bias).tolist()
+    fits = largest_sum(weight, bias, int(np.abs(codes).max())) < 1 << 31
+    assert out.dtype == (np.int32 if rows >= 64 and fits else np.int64)
 
 
 def test_the_random_requests_cover_what_they_promise():

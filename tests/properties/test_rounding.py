@@ -25,6 +25,7 @@ FORMATS = st.tuples(st.integers(1, 32), st.integers(-40, 60)).map(
     lambda t: QFormat(t[0] - t[1], t[1])
 )
 CODES64 = st.integers(-(1 << 63), (1 << 63) - 1)
+CODES32 = st.integers(-(1 << 31), (1 << 31) - 1)
 
 
 @given(st.fractions(), MODES)
@@ -62,6 +63,15 @@ def test_a_shift_rounds_ties_like_any_other_value(shift, whole, beside, mode):
 def test_a_shift_to_the_left_multiplies_whatever_the_size(codes, shift, mode):
     out = round_shift(np.array(codes, dtype=np.int64), -shift, mode)
     assert [int(v) for v in out.tolist()] == [c << shift for c in codes]
+
+
+@given(st.lists(CODES32, min_size=1, max_size=8), st.integers(-40, 80), MODES)
+def test_narrow_integers_shift_alike(codes, shift, mode):
+    codes = [*codes, -(1 << 31), (1 << 31) - 1]
+    scale = Fraction(1 << -shift) if shift < 0 else Fraction(1, 1 << shift)
+    out = round_shift(np.array(codes, dtype=np.int32), shift, mode)
+    assert out.tolist() == [rounded(c * scale, mode) for c in codes]
+    assert (out.dtype == np.int32) == (0 <= shift < 32)
 
 
 @given(st.lists(st.integers(-(1 << 90), 1 << 90), min_size=1), st.integers(-99, 99), MODES)

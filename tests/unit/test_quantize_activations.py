@@ -95,6 +95,14 @@ def test_slopes_are_as_wide_as_weights_and_no_wider_than_they_need(slope, weight
     assert (array.raw.tolist(), array.format) == expected
 
 
+@pytest.mark.parametrize("weights", [QFormat(0, 2), QFormat(-1, 3)])
+def test_slopes_that_have_become_zeros_keep_one_bit(weights):
+    program = quantised(network("dense", leaky(0.01), weight=0.125), weights=weights)
+    array = program.nodes[1].arrays["slope"]
+    assert (array.raw.tolist(), array.format) == ([0], QFormat(weights.ib, 1 - weights.ib))
+    assert execute(program, np.array([[-128], [127]])).min() == 0
+
+
 def test_a_leaky_relu_makes_room_for_what_it_multiplies():
     program = quantised(network("dense", leaky(-2.0)))
     assert program.tensor("t0").format == program.output.format == QFormat(5, 3)

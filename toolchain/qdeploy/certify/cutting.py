@@ -7,13 +7,19 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from qdeploy.ir import FixedNetwork
+from qdeploy.ops import execute
 from qdeploy.proof import chain, decision
 from qdeploy.proof.certificate import DecisionKind
-from qdeploy.proof.decision import FULL_LEAF, LIGHT_LEAF, Contest
+from qdeploy.proof.decision import CODES_LEAF, FULL_LEAF, LARGEST_RUN, LIGHT_LEAF, Contest
 from qdeploy.proof.dyadic import Interval
 from qdeploy.proof.pair import Pair
 from qdeploy.proof.tree import LARGEST_AXIS, halves
 
+Codes = NDArray[np.int64]
+
+_PIECES_SAVED = 20
+"""Pieces that cutting would cost at least, where lines do not win a piece of few codes."""
 _FEW = 64
 """Pieces that are few enough for lines through every layer."""
 _ROUND = 512
@@ -29,6 +35,10 @@ class Side:
     values: Callable[[Interval], Interval]
     least: int
     """Width, in units of the grid or codes, that is not cut any further."""
+    most_run: int = 0
+    """Codes of a piece that is run code by code rather than cut."""
+    answers: Callable[[Codes], Codes] = lambda codes: codes
+    """What the device answers to codes [codes, n]."""
 
     def lead(self, boxes: Interval, winners: NDArray[np.int64], *, light: bool) -> decision.Lead:
         """Bound the lead of the winners over boxes, batch by batch."""
@@ -40,6 +50,16 @@ class Side:
         least, sure = zip(*((p.least, p.sure) for p in parts), strict=True)
         return decision.Lead(np.concatenate(least), np.concatenate(sure))
 
+    def run(self, boxes: Interval, winner: int) -> Interval | None:
+        """Run all codes of some pieces; return one that is not won, None if all are."""
+        for lo, hi in zip(boxes.lo.tolist(), boxes.hi.tolist(), strict=True):
+            codes = decision.every_code(lo, hi)
+            best = decision.winners_of(self.answers(codes), self.contest.kind)
+            lost = codes[best != winner]
+            if len(lost):
+                return Interval(lost[:1], lost[:1] + 1)
+        return None
+
     def inputs(self, piece: Interval) -> list[tuple[Fraction, ...]]:
         """Return some inputs of one piece: its ends, and the middle between them."""
         at = self.values(piece)
@@ -50,13 +70,24 @@ class Side:
         ]
 
 
-def sides(pair: Pair, kind: DecisionKind, boxes: Interval) -> tuple[Side, Side]:
+def sides(
+    pair: Pair, program: FixedNetwork, kind: DecisionKind, boxes: Interval
+) -> tuple[Side, Side]:
     """Return both contests over boxes of the grid [boxes, n]."""
     network, device = decision.network_contest(pair, kind), decision.device_contest(pair, kind)
     codes = decision.code_boxes(pair, boxes)
+    piece = decision.leaf_operations(device, light=True)
+    most_run = min(_PIECES_SAVED * piece // decision.code_operations(device), LARGEST_RUN)
     return (
         Side(network, boxes, lambda part: part, 2),
-        Side(device, codes, lambda part: decision.device_values(pair, part), 1),
+        Side(
+            device,
+            codes,
+            lambda part: decision.device_values(pair, part),
+            1,
+            most_run,
+            lambda codes: execute(program, codes),
+        ),
     )
 
 
@@ -116,6 +147,15 @@ def grow(side: Side, winner: int, limit: float) -> Growth:
             cuts.codes[node] = LIGHT_LEAF if light else FULL_LEAF
         worst = np.argsort(-lead.least[~lead.sure].astype(np.float64), kind="stable")
         failed = np.flatnonzero(~lead.sure)[worst]
+        counts = (boxes.hi - boxes.lo)[failed].astype(np.float64).prod(axis=1)
+        few = counts <= side.most_run
+        spent += counts[few].sum() * decision.code_operations(side.contest)
+        lost = side.run(_rows(boxes, failed[few]), winner)
+        if lost is not None:
+            return Growth(None, spent, lost)
+        for node in nodes[failed[few]].tolist():
+            cuts.codes[node] = CODES_LEAF
+        failed = failed[~few]
         left = _rows(boxes, failed)
         widths = (left.hi - left.lo).astype(np.float64)
         done = np.flatnonzero(widths.max(axis=1, initial=0) <= side.least)

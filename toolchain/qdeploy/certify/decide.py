@@ -79,8 +79,9 @@ def decide(
         ) from problem
     progress(f"decisions of {len(regions)} regions")
     boxes = boxes_on_grid(regions, pair.grid)
-    with open_executor(Scene(network, program), crew) as executor:
-        cases = _Cases(executor, regions, request, progress).settled(network, pair, boxes)
+    scene = Scene(network, program)
+    with open_executor(scene, crew) as executor:
+        cases = _Cases(executor, regions, request, progress).settled(scene, pair, boxes)
     return DecisionClaim(request.kind, pair.grid, cases, _pairs(pair, boxes, request))
 
 
@@ -107,11 +108,11 @@ class _Cases:
         self._trees: dict[int, _Trees] = {}
 
     def settled(
-        self, network: Network, pair: Pair, boxes: Interval
+        self, scene: Scene, pair: Pair, boxes: Interval
     ) -> tuple[Unchanged | Attacked | None, ...]:
         """Go through all that may settle a case."""
-        winners = _winners(network, self._regions, self._request.kind)
-        contests = sides(pair, self._request.kind, boxes)
+        winners = _winners(scene.network, self._regions, self._request.kind)
+        contests = sides(pair, scene.program, self._request.kind, boxes)
         leads = [side.lead(side.roots, winners, light=False) for side in contests]
         root = bytes([FULL_LEAF])
         for i, sure in enumerate(zip(*(lead.sure.tolist() for lead in leads), strict=True)):
@@ -221,7 +222,9 @@ def _cut_up(
     """Cut a region for whichever function its winner is not proven yet."""
     pair = scene.pair(coarse_grid(scene.program))
     found, spent = list(trees), 0.0
-    for place, side in enumerate(sides(pair, kind, boxes_on_grid((region,), pair.grid))):
+    for place, side in enumerate(
+        sides(pair, scene.program, kind, boxes_on_grid((region,), pair.grid))
+    ):
         if found[place] is not None:
             continue
         growth = grow(side, winner, limit - spent)

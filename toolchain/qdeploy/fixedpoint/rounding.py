@@ -13,6 +13,7 @@ Integers = NDArray[Any]
 """int64, or object holding Python integers where 64 bits do not suffice."""
 
 _SAFE_BITS = 62
+_NARROW_BITS = 32
 _TIE = 0.5
 
 
@@ -45,21 +46,38 @@ def round_shift(raw: Integers, shift: int, mode: Rounding) -> Integers:
     """Return `raw * 2**-shift` rounded by `mode`; a negative `shift` multiplies, exactly.
 
     Any `shift` is defined by its mathematics, also beyond the width of the integers.
-    int64 in gives int64 out unless a left shift needs more; then Python integers come out.
+    int64 in gives int64 out unless a left shift needs more; then Python integers come out. int32
+    stays int32 where no shift by that width or to the left asks for more.
     """
     if shift == 0:
         return raw
+    if raw.dtype == np.int32 and not 0 < shift < _NARROW_BITS:
+        raw = raw.astype(np.int64)
     if shift < 0:
         return _shift_left(raw, -shift)
+    return (_shift_narrow if raw.dtype == np.int32 else _shift_right)(raw, shift, mode)
+
+
+def _shift_right(raw: Integers, shift: int, mode: Rounding) -> Integers:
     if raw.dtype != object:
         limit = int(max(abs(int(raw.max(initial=0))), abs(int(raw.min(initial=0)))))
         if shift > _SAFE_BITS or limit >= 1 << _SAFE_BITS:
-            return np.asarray(round_shift(raw.astype(object), shift, mode)).astype(np.int64)
+            return np.asarray(_shift_right(raw.astype(object), shift, mode)).astype(np.int64)
     if mode is Rounding.NEAREST:
         return (raw + (1 << (shift - 1))) >> shift
     if mode is Rounding.FLOOR:
         return raw >> shift
     return np.where(raw >= 0, raw >> shift, -((-raw) >> shift))
+
+
+def _shift_narrow(raw: Integers, shift: int, mode: Rounding) -> Integers:
+    """Round int32 without a sum that could leave it."""
+    if mode is Rounding.NEAREST:
+        return np.asarray((raw >> shift) + ((raw >> (shift - 1)) & 1))
+    if mode is Rounding.FLOOR:
+        return np.asarray(raw >> shift)
+    up = (raw >> (_NARROW_BITS - 1)) & ((1 << shift) - 1)
+    return np.asarray((raw + up) >> shift)
 
 
 def _shift_left(raw: Integers, shift: int) -> Integers:

@@ -11,6 +11,10 @@ from qdeploy.ir import FractionArray
 
 _EXACT_IN_INT64 = 1 << 63
 
+_EXACT_IN_INT32 = 1 << 31
+_MANY = 64
+"""Rows from which narrow sums are worth their copies."""
+
 _ACCUMULATOR_BITS = 64
 """Of the widest accumulator."""
 
@@ -29,6 +33,22 @@ def integer_sums(
     if limit < _EXACT_IN_INT64:
         return np.asarray(codes @ weight.T + bias)
     return np.asarray(codes.astype(object) @ weight.astype(object).T + bias.astype(object))
+
+
+def narrow_sums(
+    codes: NDArray[np.int64], weight: NDArray[np.int64], bias: NDArray[np.int64]
+) -> Integers:
+    """Return `integer_sums`, as int32 where many rows of sums fit that.
+
+    Several times faster: narrow integers, and columns that stand still are added once.
+    """
+    if len(codes) < _MANY or largest_sum(weight, bias, _magnitude(codes)) >= _EXACT_IN_INT32:
+        return integer_sums(codes, weight, bias)
+    moving = (codes != codes[0]).any(axis=0)
+    still = weight[:, ~moving] @ codes[0, ~moving] + bias
+    few, columns = codes[:, moving].astype(np.int32), weight[:, moving].T.astype(np.int32)
+    sums = np.einsum("ij,jk->ik", few, np.ascontiguousarray(columns), optimize=False)
+    return np.asarray(sums + still.astype(np.int32))
 
 
 def largest_sum(weight: Integers, bias: Integers, largest: int) -> int:

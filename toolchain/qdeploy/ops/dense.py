@@ -18,7 +18,7 @@ from qdeploy.ir import (
 from qdeploy.ops._doubles import doubles
 from qdeploy.ops._kernel import Kernel, altered, container, ctype
 from qdeploy.ops._protocol import Enclosed
-from qdeploy.ops._sums import integer_sums, rational_sums
+from qdeploy.ops._sums import narrow_sums, rational_sums
 
 
 class Dense:
@@ -44,7 +44,7 @@ class Dense:
         self, node: FixedNode, program: FixedNetwork, codes: NDArray[np.int64]
     ) -> NDArray[np.int64]:
         """Exact for every code; on a device because the accumulator was proven wide enough."""
-        total = integer_sums(codes, node.arrays["weight"].raw, node.arrays["bias"].raw)
+        total = narrow_sums(codes, node.arrays["weight"].raw, node.arrays["bias"].raw)
         rounding = program.tensor(node.output).rounding
         rounded = round_shift(total, node.integers["shift"], rounding)
         low, high = node.integers["clamp_lo"], node.integers["clamp_hi"]

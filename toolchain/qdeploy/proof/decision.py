@@ -9,11 +9,12 @@ apart, each on its own chain of lines (`chain`), over leaves of a tree:
 * the device's tree halves boxes of input codes, lower half [lo, (lo + hi + 1) // 2), so that what
   the input's rounding does is not relaxed at all.
 
-A leaf is 254 (lines through every layer) or 255 (lines through the last layer, intervals before).
+A leaf is 254 (lines through every layer) or 255 (lines through the last layer, intervals before);
+one of the device may be 253: every code in it is run.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -38,11 +39,14 @@ from qdeploy.proof.dyadic import NARROW_GRIDS, Interval, Raw, constant, stored, 
 from qdeploy.proof.pair import Layer, MismatchError, Pair, align, outputs_at
 from qdeploy.proof.ranges import analyse, analysis_operations, boxes_on_grid, reference_error
 from qdeploy.proof.rounded import decimal_above
-from qdeploy.proof.tree import TreeError, code_range, expand
+from qdeploy.proof.tree import TreeError, code_range
 
 FULL_LEAF = tree.LINEAR_LEAF
 LIGHT_LEAF = tree.EXACT_LEAF
-LARGEST_WORK = 400_000_000_000
+CODES_LEAF = 253
+LARGEST_RUN = 4096
+"""Codes that one leaf may run."""
+LARGEST_WORK = 2_000_000_000_000
 """Operations that all leaves, or all pairs, may take; most of an hour."""
 LARGEST_LEAVES = 1 << 20
 """Leaves of all regions together, of either function."""
@@ -165,6 +169,39 @@ def _device_lead(stairs: Stairs, lead: Raw, rivals: _Rivals, grid: int) -> Lead:
     return Lead(np.asarray((lead - need).min(axis=1)), sure)
 
 
+def run_wins(
+    program: FixedNetwork, codes: Interval, winners: NDArray[np.int64], kind: DecisionKind
+) -> NDArray[np.int64]:
+    """Run every code of boxes [lo, hi); return how many of each box its winner wins."""
+    won = []
+    for lo, hi, winner in zip(codes.lo.tolist(), codes.hi.tolist(), winners.tolist(), strict=True):
+        best = winners_of(ops.execute(program, every_code(lo, hi)), kind)
+        won.append(np.count_nonzero(best == winner))
+    return np.array(won, dtype=np.int64)
+
+
+def winners_of(answers: NDArray[np.int64], kind: DecisionKind) -> NDArray[np.int64]:
+    """Return the decision over each row of codes: the lowest index on a tie."""
+    best = answers.argmax(axis=1) if kind is DecisionKind.ARGMAX else answers.argmin(axis=1)
+    return np.asarray(best)
+
+
+def every_code(lo: Sequence[int], hi: Sequence[int]) -> NDArray[np.int64]:
+    """Return all codes [codes, n] of a box [lo, hi), the last axis turning fastest."""
+    counts = np.subtract(hi, lo)
+    wide = np.flatnonzero(counts != 1)
+    codes = np.tile(np.array(lo, dtype=np.int64), (int(counts.prod()), 1))
+    turned = np.indices(tuple(counts[wide].tolist())).reshape(len(wide), len(codes))
+    codes[:, wide] += turned.T
+    return codes
+
+
+def code_operations(contest: Contest) -> int:
+    """Estimate what running one code costs, in the operations of `leaf_operations`."""
+    sizes = [link.matrix.shape for link in contest.links]
+    return sum(rows * columns // 2 + 10 * rows for rows, columns in sizes)
+
+
 # --- regions and their trees -----------------------------------------------------------------
 
 
@@ -181,8 +218,25 @@ def device_values(pair: Pair, codes: Interval) -> Interval:
     return Interval(lo, hi)
 
 
-def _leaves(trees: Sequence[bytes], roots: Interval) -> tuple[tree.Leaves, NDArray[np.int64]]:
-    """Return the leaves of all regions' trees, and the region of each.
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Boxes [pieces, n] into which regions are cut, the kind of leaf and the region of each."""
+
+    boxes: Interval
+    kinds: NDArray[np.int64]
+    owner: NDArray[np.int64]
+
+    def of_kind(self, kind: int) -> NDArray[np.int64]:
+        """Return which of them are of one kind."""
+        return np.flatnonzero(self.kinds == kind)
+
+    def boxes_of(self, rows: NDArray[np.int64]) -> Interval:
+        """Return some of the boxes."""
+        return Interval(self.boxes.lo[rows], self.boxes.hi[rows])
+
+
+def _pieces(trees: Sequence[bytes], roots: Interval, allowed: Sequence[int]) -> Pieces:
+    """Return the leaves of all regions' trees.
 
     Raises:
         TreeError: a tree is malformed, or all together are too large.
@@ -191,22 +245,32 @@ def _leaves(trees: Sequence[bytes], roots: Interval) -> tuple[tree.Leaves, NDArr
     if leaves > LARGEST_LEAVES or leaves * roots.lo.shape[1] > tree.LARGEST_CORNERS:
         raise TreeError(f"{leaves} leaves are too many")
     parts = [
-        expand(t, Interval(roots.lo[i : i + 1], roots.hi[i : i + 1])) for i, t in enumerate(trees)
+        tree.pieces(t, Interval(roots.lo[i : i + 1], roots.hi[i : i + 1]), allowed)
+        for i, t in enumerate(trees)
     ]
-    owner = np.repeat(np.arange(len(parts)), [len(p.exact) for p in parts])
-    lo, hi = (np.concatenate([getattr(p.boxes, s) for p in parts]) for s in ("lo", "hi"))
-    return tree.Leaves(Interval(lo, hi), np.concatenate([p.exact for p in parts])), owner
+    owner = np.repeat(np.arange(len(parts)), [len(kinds) for _, kinds in parts])
+    lo, hi = (np.concatenate([getattr(boxes, s) for boxes, _ in parts]) for s in ("lo", "hi"))
+    return Pieces(Interval(lo, hi), np.concatenate([kinds for _, kinds in parts]), owner)
 
 
-def wins(contest: Contest, leaves: tree.Leaves, winners: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return for every leaf whether its winner surely wins all over it."""
-    sure = np.zeros(len(leaves.exact), dtype=bool)
-    for light in (False, True):
-        chosen = np.flatnonzero(leaves.exact == light)
+def wins(
+    contest: Contest,
+    pieces: Pieces,
+    winners: NDArray[np.int64],
+    values: Callable[[Interval], Interval],
+) -> NDArray[np.bool_]:
+    """Return for every piece but those to be run whether its region's winner wins all over it.
+
+    `values` makes values on the grid of the boxes.
+    """
+    sure = np.zeros(len(pieces.kinds), dtype=bool)
+    for kind in (FULL_LEAF, LIGHT_LEAF):
+        chosen = pieces.of_kind(kind)
         for start in range(0, len(chosen), contest.batch):
             rows = chosen[start : start + contest.batch]
-            boxes = Interval(leaves.boxes.lo[rows], leaves.boxes.hi[rows])
-            sure[rows] = leads(contest, boxes, winners[rows], light=light).sure
+            boxes = values(pieces.boxes_of(rows))
+            winning = winners[pieces.owner[rows]]
+            sure[rows] = leads(contest, boxes, winning, light=kind == LIGHT_LEAF).sure
     return sure
 
 
@@ -229,13 +293,19 @@ def leaf_operations(contest: Contest, *, light: bool) -> int:
     return int(operations * wide)
 
 
-def _require_affordable(contest: Contest, leaves: tree.Leaves) -> None:
+def _require_affordable(contest: Contest, pieces: Pieces) -> None:
     """Refuse what nobody would wait for, before anything is computed."""
-    light = int(leaves.exact.sum())
-    work = light * leaf_operations(contest, light=True)
-    work += (len(leaves.exact) - light) * leaf_operations(contest, light=False)
+    work = len(pieces.of_kind(LIGHT_LEAF)) * leaf_operations(contest, light=True)
+    work += len(pieces.of_kind(FULL_LEAF)) * leaf_operations(contest, light=False)
+    boxes = pieces.boxes_of(pieces.of_kind(CODES_LEAF))
+    counts = (boxes.hi - boxes.lo).astype(object).prod(axis=1)
+    largest = max(counts.tolist(), default=0)
+    if largest > LARGEST_RUN or largest * boxes.lo.shape[1] > tree.LARGEST_CORNERS:
+        raise TreeError(f"a leaf of {largest} codes is too large to be run")
+    work += int(counts.sum()) * code_operations(contest)
+    work += len(counts) * leaf_operations(contest, light=True)
     if work > LARGEST_WORK:
-        raise TreeError(f"{len(leaves.exact)} leaves are too much work")
+        raise TreeError(f"{len(pieces.kinds)} leaves are too much work")
 
 
 # --- what was found, exactly -----------------------------------------------------------------
@@ -347,7 +417,7 @@ def check(
     try:
         pair = decision_pair(network, program, claim.grid)
         boxes = boxes_on_grid(regions, pair.grid)
-        _check_unchanged(pair, claim, boxes)
+        _check_unchanged(pair, program, claim, boxes)
     except (MismatchError, TreeError) as problem:
         raise RefusedError(f"decision: {problem}") from problem
     _check_attacked(network, program, claim, regions)
@@ -366,7 +436,9 @@ def status(case: Unchanged | Attacked | None) -> DecisionStatus:
             return DecisionStatus.OPEN
 
 
-def _check_unchanged(pair: Pair, claim: DecisionClaim, boxes: Interval) -> None:
+def _check_unchanged(
+    pair: Pair, program: FixedNetwork, claim: DecisionClaim, boxes: Interval
+) -> None:
     cases = [(i, case) for i, case in enumerate(claim.cases) if isinstance(case, Unchanged)]
     if not cases:
         return
@@ -374,20 +446,51 @@ def _check_unchanged(pair: Pair, claim: DecisionClaim, boxes: Interval) -> None:
     winners = np.array([case.winner for _, case in cases], dtype=object)
     if not all(0 <= winner < pair.layers[-1].width for winner in winners):
         raise TreeError("a winner is none of the outputs")
+    won = winners.astype(np.int64)
     part = Interval(boxes.lo[where], boxes.hi[where])
-    for contest, roots, trees in (
-        (network_contest(pair, claim.kind), part, [case.network for _, case in cases]),
-        (device_contest(pair, claim.kind), code_boxes(pair, part), [c.device for _, c in cases]),
-    ):
-        leaves, owner = _leaves(trees, roots)
-        _require_affordable(contest, leaves)
-        if contest.links[-1].stairs is not None:
-            if (leaves.boxes.lo >= leaves.boxes.hi).any():
-                raise TreeError("a leaf of the device holds no code")
-            leaves = tree.Leaves(device_values(pair, leaves.boxes), leaves.exact)
-        lost = owner[~wins(contest, leaves, winners[owner].astype(np.int64))]
-        if len(lost):
-            raise RefusedError(f"region {where[lost[0]]}: the decision is not proven unchanged")
+    network = _network_pieces(pair, claim.kind, part, [case.network for _, case in cases], won)
+    device = _device_pieces(pair, program, (claim.kind, part, won), [c.device for _, c in cases])
+    for owner, sure in (network, device):
+        if not sure.all():
+            lost = where[owner[~sure][0]]
+            raise RefusedError(f"region {lost}: the decision is not proven unchanged")
+
+
+_Shown = tuple[NDArray[np.int64], NDArray[np.bool_]]
+"""The region of every piece, and whether its winner wins all over it."""
+
+
+def _network_pieces(
+    pair: Pair,
+    kind: DecisionKind,
+    regions: Interval,
+    trees: Sequence[bytes],
+    winners: NDArray[np.int64],
+) -> _Shown:
+    contest = network_contest(pair, kind)
+    pieces = _pieces(trees, regions, (FULL_LEAF, LIGHT_LEAF))
+    _require_affordable(contest, pieces)
+    return pieces.owner, wins(contest, pieces, winners, lambda boxes: boxes)
+
+
+def _device_pieces(
+    pair: Pair,
+    program: FixedNetwork,
+    asked: tuple[DecisionKind, Interval, NDArray[np.int64]],
+    trees: Sequence[bytes],
+) -> _Shown:
+    kind, regions, winners = asked
+    contest = device_contest(pair, kind)
+    pieces = _pieces(trees, code_boxes(pair, regions), (FULL_LEAF, LIGHT_LEAF, CODES_LEAF))
+    if (pieces.boxes.lo >= pieces.boxes.hi).any():
+        raise TreeError("a leaf of the device holds no code")
+    _require_affordable(contest, pieces)
+    sure = wins(contest, pieces, winners, lambda boxes: device_values(pair, boxes))
+    run = pieces.of_kind(CODES_LEAF)
+    boxes = pieces.boxes_of(run)
+    won = run_wins(program, boxes, winners[pieces.owner[run]], kind)
+    sure[run] = won == (boxes.hi - boxes.lo).prod(axis=1)
+    return pieces.owner, sure
 
 
 def _check_attacked(

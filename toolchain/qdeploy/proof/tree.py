@@ -9,7 +9,7 @@ kind of a leaf. Leaves are derived from the region and the tree, so they cover i
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +56,19 @@ def expand(tree: bytes, root: Interval) -> Leaves:
     """Return the leaves of a tree over the box `root` [1, n].
 
     Raises:
-        TreeError: bytes are left over or missing, or an axis is none.
+        TreeError: bytes are left over or missing, or an axis or a kind is none.
+    """
+    boxes, kinds = pieces(tree, root, (LINEAR_LEAF, EXACT_LEAF))
+    return Leaves(boxes, kinds == EXACT_LEAF)
+
+
+def pieces(
+    tree: bytes, root: Interval, allowed: Sequence[int]
+) -> tuple[Interval, NDArray[np.int64]]:
+    """Return the boxes of a tree's leaves and the kind of each, one of those `allowed`.
+
+    Raises:
+        TreeError: bytes are left over or missing, or an axis or a kind is none.
     """
     if len(tree) > LARGEST_TREE:
         raise TreeError(f"a tree of {len(tree)} nodes is beyond {LARGEST_TREE}")
@@ -64,20 +76,22 @@ def expand(tree: bytes, root: Interval) -> Leaves:
     nodes = np.frombuffer(tree, dtype=np.uint8).astype(np.int64)
     level, position = root, 0
     boxes: list[Interval] = []
-    kinds: list[NDArray[np.bool_]] = []
+    kinds: list[NDArray[np.int64]] = []
     while len(level.lo):
         codes = nodes[position : position + len(level.lo)]
         position += len(level.lo)
         if len(codes) < len(level.lo):
             raise TreeError("the tree ends before its leaves")
-        ends = codes >= LINEAR_LEAF
+        ends = codes > LARGEST_AXIS
+        if not np.isin(codes[ends], allowed).all():
+            raise TreeError("a leaf is of no known kind")
         boxes.append(Interval(level.lo[ends], level.hi[ends]))
-        kinds.append(codes[ends] == EXACT_LEAF)
+        kinds.append(codes[ends])
         level = halves(Interval(level.lo[~ends], level.hi[~ends]), codes[~ends])
     if position != len(nodes):
         raise TreeError("the tree goes on after its leaves")
     lo, hi = (np.concatenate([getattr(b, side) for b in boxes]) for side in ("lo", "hi"))
-    return Leaves(Interval(lo, hi), np.concatenate(kinds))
+    return Interval(lo, hi), np.concatenate(kinds)
 
 
 def _require_room(boxes: int, inputs: int) -> None:

@@ -135,7 +135,8 @@ def slope_codes(step: Step, request: QuantizeRequest) -> FixedArray:
     with beyond_formats(step.title, place(step.network, step.node)):
         fmt = _slope_format(step, request, values)
     raw = parameter_codes(values, fmt.fb, request.quantizer)
-    while fmt.fb > 0 and not np.any(raw % 2):  # the same slopes, and smaller products
+    # The same slopes, and smaller products; slopes that have become zeros end with one bit.
+    while fmt.fb > 0 and fmt.bits > 1 and not np.any(raw % 2):
         raw, fmt = raw // 2, QFormat(fmt.ib, fmt.fb - 1)
     return FixedArray(raw.astype(np.int64), fmt)
 
