@@ -30,6 +30,7 @@ from qdeploy.proof.ranges import boxes_on_grid
 from support.networks import build_network, random_network, random_request
 
 FULL = bytes([decision.FULL_LEAF])
+RUN = bytes([decision.CODES_LEAF])
 KINDS = list(DecisionKind)
 BOXES = 30
 ROUNDINGS = list(Rounding)
@@ -336,6 +337,67 @@ def test_a_piece_that_cannot_be_won_shows_an_input_decided_differently():
     assert met
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_running_every_code_of_a_region_is_enumeration(kind):
+    """Where lines decide nothing and where the device's answers differ, ties among them."""
+    seen = set()
+    for seed in range(8):
+        network, program = tiny(seed)
+        boxes = small_boxes(seed, 6)
+        pair = decision.decision_pair(network, program, coarse_grid(program))
+        codes = decision.code_boxes(pair, boxes_on_grid(boxes, pair.grid))
+        for winner in range(3):
+            won = decision.run_wins(program, codes, np.full(len(boxes), winner), kind)
+            counts = (codes.hi - codes.lo).prod(axis=1)
+            for index, box in enumerate(boxes):
+                answers = device_decisions(program, box, kind)
+                assert (won[index] == counts[index]) == (answers == {winner})
+                assert (won[index] == 0) == (winner not in answers)
+                seen.add(len(answers))
+    assert seen >= {1, 2}
+
+
+def one_case(program: FixedNetwork, case: Unchanged) -> DecisionClaim:
+    return DecisionClaim(DecisionKind.ARGMAX, coarse_grid(program), (case,), None)
+
+
+def test_only_regions_whose_every_code_is_won_pass_by_being_run():
+    """The network has one winner there; the device agrees in some regions, and not in others."""
+    verdicts = set()
+    for seed in range(12):
+        network, program = tiny(seed)
+        for box in small_boxes(seed, 6):
+            winner = int(_winners(network, [box], DecisionKind.ARGMAX)[0])
+            if network_decisions(network, box, DecisionKind.ARGMAX) != {winner}:
+                continue
+            claim = one_case(program, Unchanged(winner, FULL, RUN))
+            agrees = device_decisions(program, box, DecisionKind.ARGMAX) == {winner}
+            try:
+                decision.check(network, program, claim, (box,))
+            except RefusedError:
+                verdicts.add((agrees, False))
+            else:
+                verdicts.add((agrees, True))
+    assert (False, True) not in verdicts
+    assert {(True, True), (False, False)} <= verdicts
+
+
+def test_a_leaf_that_would_run_for_long_is_refused():
+    network, _ = handmade((0.25, 0.0), QFormat(6, 0))
+    box = Box((Fraction(0),), (Fraction(1),))
+    request = QuantizeRequest((box,), weights=QFormat(3, 6), input_format=QFormat(3, 13), bits=16)
+    program = quantize.run(network, request)
+    with pytest.raises(RefusedError, match="8193 codes is too large to be run"):
+        decision.check(network, program, one_case(program, Unchanged(0, FULL, RUN)), (box,))
+
+
+@pytest.mark.parametrize("box", [((0, 5), (1, 6)), ((0, -2, 7), (2, 1, 8)), ((-1,), (3,))])
+def test_every_code_of_a_box_comes_once(box):
+    codes = decision.every_code(*box)
+    ranges = (range(a, b) for a, b in zip(*box, strict=True))
+    assert [tuple(row) for row in codes.tolist()] == list(itertools.product(*ranges))
+
+
 @pytest.fixture(scope="module")
 def certified() -> tuple[Network, proof.Certificate]:
     network, certificate = decided(1, DecisionKind.ARGMAX)
@@ -368,6 +430,12 @@ def mutations(certificate: proof.Certificate) -> Iterator[tuple[str, DecisionCla
     yield "axis", with_case(claim, good, change(case, network=bytes([2]) + FULL * 2))
     deep = b"".join(bytes([0]) * 2**k for k in range(6)) + FULL * 64
     yield "no code", with_case(claim, good, change(case, device=deep))
+    yield "no known kind", with_case(claim, good, change(case, network=RUN))
+    yield "no known kind", with_case(claim, good, change(case, device=bytes([252])))
+    yield (
+        "not proven",
+        with_case(claim, good, change(case, winner=(case.winner + 1) % 3, device=RUN)),
+    )
     yield "too many", with_case(claim, good, change(case, device=bytes([0]) * (1 << 22)))
     outside = (box.hi[0] + 1, *found.x[1:])
     yield "outside", with_case(claim, bad, Attacked(outside))
