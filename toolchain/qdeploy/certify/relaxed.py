@@ -4,18 +4,24 @@ No method that models roundings as free can prove less than this, so the gap bet
 this number is what such methods lose, and the gap between it and the attack is what the model of
 rounding loses. It is a number for people: found by ascent in double precision, never a bound, and
 no input of the device attains it. Methods that run codes one by one (exact leaves) may prove less.
+
+Free are the rounding of the input, of every layer's sums, and, before an activation that is looked
+up, of the sums to the code that is looked up; the error of the lookup itself lies between the
+extremes over the block of codes that `proof.lookup` keeps apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy.fixedpoint import Rounding, encode, rounding_error
+from qdeploy import ops
+from qdeploy.fixedpoint import QFormat, Rounding, encode, rounding_error
 from qdeploy.ir import Box, FixedNetwork, Network
-from qdeploy.proof.curves import Pieces
+from qdeploy.proof.lookup import Lookup
 from qdeploy.proof.pair import Layer, Pair, align
 
 Reals = NDArray[np.float64]
@@ -34,6 +40,10 @@ _SHORTFALL = 1e-9
 _EVEN = 0.5
 _SETTLE = 0.8
 """Share of the proposals that move every rounding at once."""
+_NUDGE = 1e-6
+"""Half the way over which a slope is measured, for arguments about 1."""
+_SCOUTS = 64
+"""Points, half of them corners, that say which codes can stand before a lookup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +66,58 @@ class _Rounder(NamedTuple):
     bottom: Reals
     top: Reals
     truncates: bool
+    flat: tuple[float, float] = (-np.inf, np.inf)
+    """Values up to the first and from the second on come out as `bottom` and `top` for certain."""
 
     def ends(self, value: Reals) -> tuple[Reals | float, Reals | float]:
         """Return the ends of the error of each value; truncation moves towards zero only."""
         if not self.truncates:
             return self.low, self.high
         return np.where(value > 0, self.low, 0.0), np.where(value < 0, self.high, 0.0)
+
+
+class _Rounded(NamedTuple):
+    """A rounded signal, and its derivatives by what was rounded and by the share."""
+
+    value: Reals
+    by_value: Reals
+    by_share: Reals
+
+    def rows(self, some: NDArray[np.bool_]) -> "_Rounded":
+        """Return some points."""
+        return _Rounded(*(array[some] for array in self))
+
+
+class _Table(NamedTuple):
+    """A lookup: the rounding to codes before it, and its error over every block of codes."""
+
+    format: QFormat
+    rounding: Rounding
+    before: _Rounder
+    """Its `bottom` and `top` are the least and the greatest code of sums that were seen."""
+    low: Reals
+    """[blocks, neurons or 1]."""
+    high: Reals
+    first: float
+    """The lowest code's value."""
+    width: float
+    """Of a block."""
+
+    def look(self, z: Reals) -> tuple[_Rounder, Reals, Reals]:
+        """Return how sums may be rounded, and the ends of the error of what is looked up then.
+
+        What proofs know of the code is the range of the sums, both ends rounded; so where that is
+        narrower than a step, the code is known better than by the error of its rounding.
+        """
+        code = _encoded(z, self.format, self.rounding)
+        bottom, top = np.minimum(self.before.bottom, code), np.maximum(self.before.top, code)
+        block = ((code - self.first) // self.width).astype(np.int64)
+        column = np.arange(self.low.shape[1]) if self.low.shape[1] > 1 else 0
+        rounder = self.before._replace(bottom=bottom, top=top)
+        return rounder, self.low[block, column], self.high[block, column]
+
+
+Curve = Callable[[Reals], Reals]
 
 
 class _Stage(NamedTuple):
@@ -71,8 +127,29 @@ class _Stage(NamedTuple):
     c: Reals
     v: Reals
     v_bias: Reals
-    relu: bool
+    curve: Curve | None
     rounder: _Rounder
+    """Of what the layer emits; behind a lookup, only the ends of its format matter."""
+    table: _Table | None
+
+    @property
+    def shares(self) -> int:
+        """How many roundings there are."""
+        return len(self.c) * (1 if self.table is None else 2)
+
+
+class _Passed(NamedTuple):
+    """What the way back needs from one layer: the network's sums, and the roundings."""
+
+    y: Reals
+    code: _Rounded | None
+    """What a table looked up."""
+    rounded: _Rounded
+
+    def rows(self, some: NDArray[np.bool_]) -> "_Passed":
+        """Return some points."""
+        code = None if self.code is None else self.code.rows(some)
+        return _Passed(self.y[some], code, self.rounded.rows(some))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +164,7 @@ class _Model:
     @property
     def arguments(self) -> int:
         """Inputs, input roundings and the roundings of every layer."""
-        return 2 * len(self.lo) + sum(len(stage.c) for stage in self.stages)
-
-
-class _Rounded(NamedTuple):
-    """A rounded signal, and its derivatives by what was rounded and by the share."""
-
-    value: Reals
-    by_value: Reals
-    by_share: Reals
-
-
-class _Passed(NamedTuple):
-    """What the way back needs from one layer: where f is awake, and the rounding's derivatives."""
-
-    awake: Reals
-    rounded: _Rounded
+        return 2 * len(self.lo) + sum(stage.shares for stage in self.stages)
 
 
 def attack_relaxed(
@@ -110,16 +172,12 @@ def attack_relaxed(
 ) -> Relaxed | None:
     """Climb from many random points for every output and sign; equal arguments, equal result.
 
-    None where the network is so large that this would take minutes, or has other activations
-    than ReLU.
+    None where the network is so large that this would take minutes.
 
     Raises:
         MismatchError: network and program do not belong together.
     """
-    pair = align(network, fixed)
-    if not all(layer.curve is None or _is_relu(layer) for layer in pair.layers):
-        return None
-    model = _model(pair, box)
+    model = _model(network, align(network, fixed), box, seed)
     outputs = len(model.stages[-1].c)
     size = sum(stage.w.size for stage in model.stages)
     affordable = _WORK // (2 * outputs * size)
@@ -135,44 +193,121 @@ def attack_relaxed(
     return Relaxed(tuple(np.maximum(found, 0.0).tolist()))
 
 
-def _is_relu(layer: Layer) -> bool:
-    match layer.curve:
-        case Pieces(grid=grid, breakpoints=at, slopes=slopes, first=first):
-            unit = [[0], [1 << grid]]
-            return not (layer.lookup or at.any() or first.any()) and slopes.tolist() == unit
-        case _:
-            return False
+# --- the two functions ---------------------------------------------------------------------------
 
 
-def _model(pair: Pair, box: Box) -> _Model:
+def _model(network: Network, pair: Pair, box: Box, seed: int) -> _Model:
+    """Put the layers together; random points say between which codes their lookups stand."""
     lo, hi = (np.array([float(v) for v in side]) for side in (box.lo, box.hi))
-    ends = (encode(side, pair.input, pair.input_rounding) for side in (lo, hi))
-    bottom, top = (codes.astype(np.float64) * float(pair.input.step) for codes in ends)
-    errors = rounding_error(pair.input.min, pair.input.max, pair.input, pair.input_rounding, None)
-    truncates = pair.input_rounding is Rounding.TRUNC
-    entry = _Rounder(float(errors[0]), float(errors[1]), bottom, top, truncates)
-    return _Model(lo, hi, entry, tuple(_stage(layer, pair.grid) for layer in pair.layers))
+    entry = _entry(pair, lo, hi)
+    rng = np.random.default_rng((seed, 1))
+    share = rng.random((_SCOUTS, 2, len(lo)))
+    share[::2] = np.round(share[::2])
+    real = lo + share[:, 0] * (hi - lo)
+    device = _round(entry, real, share[:, 1]).value
+    stages: list[_Stage] = []
+    for layer, curve in zip(pair.layers, _curves(network, pair), strict=True):
+        stage = _stage(layer, curve, pair.grid)
+        if stage.table is not None:
+            stage = stage._replace(table=_within(stage.table, device @ stage.v.T + stage.v_bias))
+        stages.append(stage)
+        real, device, _ = _pass(stage, real, device, rng.random((_SCOUTS, stage.shares)))
+    return _Model(lo, hi, entry, tuple(stages))
 
 
-def _stage(layer: Layer, grid: int) -> _Stage:
+def _entry(pair: Pair, lo: Reals, hi: Reals) -> _Rounder:
+    bottom, top = (_encoded(side, pair.input, pair.input_rounding) for side in (lo, hi))
+    return _rounder(pair.input, pair.input_rounding, None, bottom, top)
+
+
+def _encoded(values: Reals, fmt: QFormat, mode: Rounding) -> Reals:
+    """Return the values that stand for the codes of some numbers."""
+    return encode(values, fmt, mode).astype(np.float64) * float(fmt.step)
+
+
+def _rounder(
+    fmt: QFormat, mode: Rounding, layer: Layer | None, bottom: Reals, top: Reals
+) -> _Rounder:
+    """Return the rounding of what a layer makes (None: of the input) to values in a range."""
+    spacing = None if layer is None else layer.spacing
+    low, high = rounding_error(fmt.min, fmt.max, fmt, mode, spacing)
+    return _Rounder(float(low), float(high), bottom, top, mode is Rounding.TRUNC)
+
+
+def _curves(network: Network, pair: Pair) -> Iterator[Curve | None]:
+    """Yield every layer's activation in double precision; a chain has them in order."""
+    known = ops.known_ops()
+    nodes = (node for node in network.nodes if isinstance(known[node.op], ops.Activation))
+    for layer in pair.layers:
+        if layer.curve is None:
+            yield None
+        else:
+            node = next(nodes)
+            yield partial(known[node.op].evaluate, node)
+
+
+def _stage(layer: Layer, curve: Curve | None, grid: int) -> _Stage:
     w, c, v, v_bias = (
         raw.astype(np.float64) * 2.0**-grid for raw in (layer.w, layer.c, layer.v, layer.v_bias)
     )
     fmt = layer.output
-    low, high = rounding_error(fmt.min, fmt.max, fmt, layer.rounding, layer.spacing)
-    relu = layer.curve is not None
-    bottom = np.array(0.0 if relu else float(fmt.min))
-    truncates = layer.rounding is Rounding.TRUNC
-    rounder = _Rounder(float(low), float(high), bottom, np.array(float(fmt.max)), truncates)
-    return _Stage(w, c, v, v_bias, relu, rounder)
+    codes = (fmt.raw_min, fmt.raw_max) if layer.clamp is None else layer.clamp
+    bottom, top = (np.array(code * float(fmt.step)) for code in codes)
+    floor, ceiling = (None if end is None else end.place * 2.0**-grid for end in layer.ends)
+    flat = (-np.inf if floor is None else floor, np.inf if ceiling is None else ceiling)
+    rounder = _rounder(fmt, layer.rounding, layer, bottom, top)._replace(flat=flat)
+    table = None if layer.lookup is None else _table(layer.lookup, layer, grid)
+    return _Stage(w, c, v, v_bias, curve, rounder, table)
+
+
+def _table(lookup: Lookup, layer: Layer, grid: int) -> _Table:
+    fmt = lookup.before
+    ends = (np.array(float(v)) for v in (fmt.min, fmt.max))
+    low, high = (end[0].astype(np.float64) * 2.0**-grid for end in (lookup.low, lookup.high))
+    width = float(fmt.step) * (1 << lookup.block)
+    rounder = _rounder(fmt, lookup.rounding, layer, *ends)
+    return _Table(fmt, lookup.rounding, rounder, low, high, float(fmt.min), width)
+
+
+def _within(table: _Table, z: Reals) -> _Table:
+    """Tell the table which sums were seen."""
+    ends = (z.min(axis=0), z.max(axis=0))
+    bottom, top = (_encoded(end, table.format, table.rounding) for end in ends)
+    return table._replace(before=table.before._replace(bottom=bottom, top=top))
 
 
 def _round(rounder: _Rounder, value: Reals, share: Reals) -> _Rounded:
     """Add the share's error to each value and clip what comes out."""
     low, high = rounder.ends(value)
     moved = value + low + share * (high - low)
-    free = ((moved > rounder.bottom) & (moved < rounder.top)).astype(np.float64)
-    return _Rounded(np.clip(moved, rounder.bottom, rounder.top), free, free * (high - low))
+    bottom, top = rounder.bottom, rounder.top
+    floor, ceiling = rounder.flat
+    moved = np.where(value <= floor, bottom, np.where(value >= ceiling, top, moved))
+    free = ((moved > bottom) & (moved < top)).astype(np.float64)
+    return _Rounded(np.clip(moved, bottom, top), free, free * (high - low))
+
+
+def _look_up(table: _Table, stage: _Stage, z: Reals, share: Reals) -> tuple[_Rounded, _Rounded]:
+    """Return the code, and what is emitted with its derivatives by curve and by share."""
+    n = len(stage.c)
+    before, low, high = table.look(z)
+    code = _round(before, z, share[:, :n])
+    kept = code.value if stage.curve is None else stage.curve(code.value)
+    emitted = kept + low + share[:, n:] * (high - low)
+    bottom, top = stage.rounder.bottom, stage.rounder.top
+    free = ((emitted > bottom) & (emitted < top)).astype(np.float64)
+    return code, _Rounded(np.clip(emitted, bottom, top), free, free * (high - low))
+
+
+def _pass(stage: _Stage, real: Reals, device: Reals, share: Reals) -> tuple[Reals, Reals, _Passed]:
+    """Return what the layer makes of both signals, and what the way back needs."""
+    y, z = real @ stage.w.T + stage.c, device @ stage.v.T + stage.v_bias
+    if stage.table is None:
+        code, rounded = None, _round(stage.rounder, z, share)
+    else:
+        code, rounded = _look_up(stage.table, stage, z, share)
+    real = y if stage.curve is None else stage.curve(y)
+    return real, rounded.value, _Passed(y, code, rounded)
 
 
 def _forward(model: _Model, point: Reals) -> tuple[Reals, Reals, list[_Passed]]:
@@ -184,18 +319,12 @@ def _forward(model: _Model, point: Reals) -> tuple[Reals, Reals, list[_Passed]]:
     x = model.lo + point[:, :n_in] * (model.hi - model.lo)
     entered = _round(model.entry, x, point[:, n_in : 2 * n_in])
     real, device, at = x, entered.value, 2 * n_in
-    passed = [_Passed(np.ones_like(x), entered)]
+    passed = [_Passed(x, None, entered)]
     for stage in model.stages:
-        share = point[:, at : at + len(stage.c)]
-        at += len(stage.c)
-        y, z = real @ stage.w.T + stage.c, device @ stage.v.T + stage.v_bias
-        rounded = _round(stage.rounder, z, share)
-        awake = np.ones_like(y)
-        if stage.relu:
-            awake, running = (y > 0).astype(np.float64), (z > 0).astype(np.float64)
-            rounded = _Rounded(*(part * running for part in rounded))
-        real, device = y * awake, rounded.value
-        passed.append(_Passed(awake, rounded))
+        share = point[:, at : at + stage.shares]
+        at += stage.shares
+        real, device, here = _pass(stage, real, device, share)
+        passed.append(here)
     return device - real, real, passed
 
 
@@ -205,12 +334,28 @@ def _backward(model: _Model, goal: Reals, passed: Sequence[_Passed]) -> Reals:
     parts = []
     for stage, at in zip(reversed(model.stages), reversed(passed[1:]), strict=True):
         parts.append(on_device * at.rounded.by_share)
-        on_real = (on_real * at.awake) @ stage.w
-        on_device = (on_device * at.rounded.by_value) @ stage.v
+        on_real = (on_real * _slope(stage.curve, at.y)) @ stage.w
+        on_device = on_device * at.rounded.by_value
+        if at.code is not None:
+            on_device = on_device * _slope(stage.curve, at.code.value)
+            parts.append(on_device * at.code.by_share)
+            on_device = on_device * at.code.by_value
+        on_device = on_device @ stage.v
     entered = passed[0].rounded
     parts.append(on_device * entered.by_share)
     parts.append((on_real + on_device * entered.by_value) * (model.hi - model.lo))
     return np.concatenate(parts[::-1], axis=1)
+
+
+def _slope(curve: Curve | None, t: Reals) -> Reals | float:
+    """Return the mean slope of the curve close around t."""
+    if curve is None:
+        return 1.0
+    way = _NUDGE * (1 + np.abs(t))
+    return np.asarray((curve(t + way) - curve(t - way)) / (2 * way))
+
+
+# --- the search ----------------------------------------------------------------------------------
 
 
 def _climb(model: _Model, goal: Reals, turns: int, seed: int) -> tuple[Reals, float]:
@@ -229,7 +374,7 @@ def _climb(model: _Model, goal: Reals, turns: int, seed: int) -> tuple[Reals, fl
         better = reached > height
         height = np.where(better, reached, height)
         point[better] = proposal[better]
-        slope[better] = _backward(model, goal, passed)[better]
+        slope[better] = _backward(model, goal[better], [at.rows(better) for at in passed])
         proposal = _proposal(len(model.lo), point, slope, 1 - turn / turns, rng)
     return height, magnitude
 
