@@ -66,8 +66,9 @@ def controllers(folder: Path | None, seconds: float) -> Iterator[Case]:
     own = box_of(np.array(corners["lo"]), np.array(corners["hi"]), "operating")
     found = [(pendulum / "pendulum.onnx", own)]
     if folder is not None:
-        model = folder / "single_pendulum.onnx"
-        found += [(model, box) for box in named_boxes(model, ("operating",))]
+        for name in ("single_pendulum", "cartpole_tanh"):
+            model = folder / f"{name}.onnx"
+            found += [(model, box) for box in named_boxes(model, ("operating",))]
     for model, box in found:
         for bits in BITS:
             yield Case("controllers", f"{model.stem} {box.name}", model, box, bits, seconds)
@@ -132,7 +133,7 @@ def measure(case: Case, network: Network) -> dict[str, float | str]:
     found = time.process_time()
     (proven,) = proof.check(network, certificate)
     checked = time.process_time()
-    relaxed = attack_relaxed(network, program, case.box, seed=0, turns=300)
+    relaxed = attack_relaxed(network, program, case.box, seed=0)
     if relaxed is None:
         raise SystemExit(f"{case.name}: too large for the relaxed attack")
     claim = certificate.regions[0]

@@ -1,26 +1,44 @@
 """Free roundings: no bound over a box that models them so may lie below what they reach."""
 
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
-from qdeploy import quantize
+from qdeploy import ops, quantize
 from qdeploy.certify import attack_relaxed
 from qdeploy.certify.attack import attack
 from qdeploy.fixedpoint import QFormat, Rounding
-from qdeploy.ir import Box, QuantizeRequest
+from qdeploy.ir import Box, FixedNetwork, Network, QuantizeRequest
 from qdeploy.proof import kernel, ranges
-from support.networks import build_network, paper_network, random_network, random_request
+from qdeploy.proof.dyadic import Interval
+from qdeploy.proof.lookup import Lookup
+from support.networks import (
+    Act,
+    build_network,
+    paper_network,
+    random_network,
+    random_request,
+)
 
 UNIT_BOX = Box((Fraction(-1),), (Fraction(1),))
+INSIDE = Box((Fraction(-3, 8),), (Fraction(3, 8),))
+"""Where no format saturates."""
+LOOKED_UP = (
+    "sigmoid",
+    "softsign",
+    "tanh",
+    Act("elu", {"alpha": 1.0}),
+    Act("leaky_relu", {"slope": 0.3}),
+)
 BY_BOX = ("recursion", "interval", "linear")
 
 
-def violations(seeds: range) -> int:
+def violations(seeds: range, *, activated: bool = False) -> int:
     """How many outputs of random programs have a bound below their relaxed deviation."""
     count = 0
     for seed in seeds:
-        network = random_network(seed)
+        network = random_network(seed, activated=activated)
         request = random_request(seed, network)
         program = quantize.run(network, request)
         box = request.regions[0]
@@ -38,6 +56,45 @@ def violations(seeds: range) -> int:
 @pytest.mark.parametrize("chunk", range(4))
 def test_free_roundings_never_exceed_a_bound(chunk: int) -> None:
     assert violations(range(chunk * 25, chunk * 25 + 25)) == 0
+
+
+@pytest.mark.parametrize("chunk", range(4))
+def test_nor_does_any_activation_exceed_one(chunk: int) -> None:
+    """Tables and interpolations among them, with every rounding before and behind them free."""
+    assert violations(range(chunk * 12, chunk * 12 + 12), activated=True) == 0
+
+
+def looked_up(act: str | Act, bits: int) -> tuple[Network, FixedNetwork]:
+    """One neuron of weight 1 over INSIDE."""
+    network = build_network(1, [(np.float32([[1.0]]), np.float32([0.0])), act])
+    return network, quantize.run(network, QuantizeRequest((INSIDE,), bits=bits))
+
+
+def exceeds(network: Network, program: FixedNetwork) -> bool:
+    """Whether what free roundings reach is more than linear bounds state."""
+    found = attack_relaxed(network, program, INSIDE, seed=0)
+    assert found is not None
+    known = kernel.analysis(network, program, INSIDE)
+    (bound,) = kernel.prove_part(known, "linear", None).per_output
+    return bound is not None and Fraction(found.linf) > bound
+
+
+@pytest.mark.parametrize(
+    ("place", "name"), [(ranges, "_rounding_before"), (Lookup, "errors")], ids=["before", "behind"]
+)
+def test_a_kernel_that_halves_the_errors_of_lookups_is_caught(
+    monkeypatch: pytest.MonkeyPatch, place: object, name: str
+) -> None:
+    network, program = looked_up("tanh", 8)
+    assert not exceeds(network, program)
+    true = getattr(place, name)
+
+    def halved(*facts):
+        e = true(*facts)
+        return Interval(e.lo // 2, e.hi // 2)
+
+    monkeypatch.setattr(place, name, halved)
+    assert exceeds(network, program)
 
 
 def test_a_kernel_that_halves_roundings_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +135,27 @@ def test_one_layer_reaches_its_closed_form(rounding: Rounding) -> None:
     assert found.linf <= source + entered + float(steps[1]) + 1e-12
     if rounding is Rounding.NEAREST:
         assert found.linf >= source + entered
+
+
+@pytest.mark.parametrize("act", LOOKED_UP)
+@pytest.mark.parametrize("bits", [8, 14])
+def test_one_looked_up_neuron_reaches_its_closed_form(act: str | Act, bits: int) -> None:
+    """phi(x + e + rho) + r - phi(x), where phi is steepest: at 0 or above, for all of these."""
+    network, program = looked_up(act, bits)
+    found = attack_relaxed(network, program, INSIDE, seed=0)
+    assert found is not None
+    before, after = (program.tensors[k].format for k in (1, 2))
+    free = float(program.input.format.step + before.step) / 2
+    op, node = ops.known_ops()[network.nodes[1].op], network.nodes[1]
+    curve = partial(op.evaluate, node)
+    codes = np.arange(-before.raw_max // 2, before.raw_max // 2 + 1)[:, None]
+    device = op.execute(program.nodes[1], program, codes)
+    values = codes * float(before.step)
+    wrong = float(abs(device * float(after.step) - curve(values)).max())
+    rise = float(
+        np.diff(curve(np.array([[-free / 2], [free / 2], [free], [2 * free]])), axis=0).max()
+    )
+    assert 0.95 * rise <= found.linf <= free * 1.0001 + wrong + 1e-6
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -106,3 +106,25 @@ def test_one_output_is_not_one_of_several():
     single = replace(material(), network=alone)
     words = " ".join(certificate_page(single).decode().split())
     assert "below, the output of the device program differs" in words
+
+
+def searched(relaxed):
+    """The small build's material, its only region searched with free roundings."""
+    known = material()
+    region = replace(known.statement.regions[0], relaxed=relaxed)
+    return replace(known, statement=replace(known.statement, regions=(region,)))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_free_roundings_reach_stands_on_both_pages_rounded_down(page):
+    html = page(searched(0.0190619)).decode()
+    assert "So it reached <b>0.01906</b>" in html
+    assert "This bound is 1.05× that number" in html  # 0.02 / 0.0190619 = 1.0492...
+    assert "free" not in page(material()).decode()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_bound_below_the_free_roundings_is_explained(page):
+    html = page(searched(0.5)).decode()
+    assert "This bound is below it" in html
+    assert "× that number" not in html

@@ -26,11 +26,14 @@ from qdeploy.proof.pair import Layer, Pair, align
 
 Reals = NDArray[np.float64]
 
-_CLIMBERS = 24
-"""Points on their way up for every output and sign."""
-_TURNS = 120
-_WORK = 3_000_000_000
-"""Rows times parameters times turns, about: several seconds."""
+_CLIMBERS = 96
+"""Points on their way up for every output and sign, at most."""
+_TURNS = 300
+_WORK = 1_000_000_000
+"""Rows times parameters times turns, about: one or two seconds."""
+_MOST_WORK = 3_000_000_000
+_PER_ARGUMENT = 60
+"""Parameters whose products take as long as moving one argument."""
 _FEWEST = 2
 _FEWEST_TURNS = 20
 _FLIPS = (1.0, 0.3, 0.1, 0.03)
@@ -179,10 +182,10 @@ def attack_relaxed(
     """
     model = _model(network, align(network, fixed), box, seed)
     outputs = len(model.stages[-1].c)
-    size = sum(stage.w.size for stage in model.stages)
-    affordable = _WORK // (2 * outputs * size)
-    if affordable < _FEWEST * _FEWEST_TURNS:
+    size = sum(stage.w.size for stage in model.stages) + _PER_ARGUMENT * model.arguments
+    if 2 * outputs * size * _FEWEST * _FEWEST_TURNS > _MOST_WORK:
         return None
+    affordable = max(_WORK // (2 * outputs * size), _FEWEST * _FEWEST_TURNS)
     each = int(np.clip(affordable // turns, _FEWEST, _CLIMBERS))
     turns = min(turns, affordable // each)
     goal = np.zeros((2 * outputs, outputs))

@@ -33,6 +33,9 @@ _CLOSE_ENOUGH = 1.002
 _PROBE = 512
 """Boxes after which splitting must have gained something to go on."""
 _LEAST_GAIN = 0.03
+"""Of the bound."""
+_LEAST_MEAN_GAIN = 0.1
+"""Of the leaves' mean bound: where tables saturate, the worst leaf falls last."""
 _LEAST_STEEPNESS = 1e-6
 _WORTH_CUTTING = 0.5
 """Leaves below this part of the worst one wait."""
@@ -73,12 +76,11 @@ def sharp_pair(known: Analysis) -> Pair:
         MismatchError: no such grid holds the program.
     """
     coarsest = coarse_grid(known.program)
-    pairs = [
-        align(known.network, known.program, grid)
-        for grid in range(coarsest, max(_FINEST_GRID, coarsest) + 1, _GRID_STEP)
-    ]
-    best = _probe(pairs[-1], known)
-    return next(pair for pair in pairs if _probe(pair, known) <= _SHARP * best)
+    *coarser, finest = range(coarsest, max(_FINEST_GRID, coarsest) + 1, _GRID_STEP)
+    last = align(known.network, known.program, finest)
+    best = _probe(last, known)
+    pairs = (align(known.network, known.program, grid) for grid in coarser)
+    return next((pair for pair in pairs if _probe(pair, known) <= _SHARP * best), last)
 
 
 def _probe(pair: Pair, known: Analysis) -> float:
@@ -220,7 +222,7 @@ class Growth:
         score = (self._heights / self.floor).max(axis=1)
         worst = float(score.max())
         self._first_score = min(self._first_score, worst) if len(score) == 1 else self._first_score
-        if self._spent > _PROBE and worst > (1 - _LEAST_GAIN) * self._first_score:
+        if self._spent > _PROBE and self._gained_nothing(worst, float(score.mean())):
             return None
         size = min(_LARGEST_ROUND, max(_ROUND, len(score) // _SHARE_OF_TREE))
         order = np.argsort(-score, kind="stable")[:size]
@@ -232,6 +234,12 @@ class Growth:
         halves = tree.halves(boxes, axes)
         cut = _Cut(chosen, axes, halves, self._count(halves))
         return None if self._spent + cut.boxes > self.prices.most_boxes else cut
+
+    def _gained_nothing(self, worst: float, mean: float) -> bool:
+        return (
+            worst > (1 - _LEAST_GAIN) * self._first_score
+            and mean > (1 - _LEAST_MEAN_GAIN) * self._first_score
+        )
 
     def _reach(self) -> Floats:
         return np.asarray(self._heights.max(axis=0))

@@ -180,3 +180,15 @@ def tightness(bound: Bound | None, found: Found) -> str:
     if bound is None or found.linf == 0:
         return ""
     return text_up(bound.linf / found.linf, 3)
+
+
+def free_text(relaxed: float | None) -> str:
+    """Print what free roundings reached; nothing where nobody searched, or nothing was reached."""
+    return text_down(Fraction(relaxed)) if relaxed else ""
+
+
+def times_free(bound: Bound | None, relaxed: float | None) -> str:
+    """Say how many times what free roundings reached the bound is; nothing where it is less."""
+    if bound is None or not relaxed or bound.linf < Fraction(relaxed):
+        return ""
+    return text_up(bound.linf / Fraction(relaxed), 3)

@@ -20,8 +20,10 @@ from qdeploy.report.figures import (
     bar_chart,
     decision_bar,
     format_chart,
+    free_text,
     origin_bars,
     tightness,
+    times_free,
 )
 from qdeploy.report.values import Material, RegionResult, Statement
 
@@ -57,6 +59,7 @@ class RegionView:
     l2: str
     found: str
     tightness: str
+    relaxed: str
     found_x: str
     chart: BarChart
 
@@ -124,6 +127,8 @@ def _headline(statement: Statement) -> dict[str, str]:
         "l2": "none" if bound is None else text_up(bound.l2),
         "found": text_down(found.linf),
         "tightness": tightness(bound, found),
+        "relaxed": free_text(statement.relaxed),
+        "apart": times_free(bound, statement.relaxed),
     }
 
 
@@ -151,6 +156,7 @@ def _region(result: RegionResult, index: int) -> RegionView:
         l2="none" if bound is None else text_up(bound.l2),
         found=text_down(found.linf),
         tightness=tightness(bound, found),
+        relaxed=free_text(result.relaxed),
         found_x=_point([float(v) for v in found.x]),
         chart=bar_chart(bound, found),
     )
