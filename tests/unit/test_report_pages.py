@@ -119,7 +119,7 @@ def searched(relaxed):
 def test_what_free_roundings_reach_stands_on_both_pages_rounded_down(page):
     html = page(searched(0.0190619)).decode()
     assert "So it reached <b>0.01906</b>" in html
-    assert "This bound is 1.05× that number" in html  # 0.02 / 0.0190619 = 1.0492...
+    assert "This bound is 1.05\u00d7 that number" in html  # 0.02 / 0.0190619 = 1.0492...
     assert "free" not in page(material()).decode()
 
 
@@ -127,4 +127,4 @@ def test_what_free_roundings_reach_stands_on_both_pages_rounded_down(page):
 def test_a_bound_below_the_free_roundings_is_explained(page):
     html = page(searched(0.5)).decode()
     assert "This bound is below it" in html
-    assert "× that number" not in html
+    assert "\u00d7 that number" not in html
