@@ -7,7 +7,7 @@ import pytest
 from qdeploy import certify, proof, quantize
 from qdeploy.certify import CertifyRequest
 from qdeploy.ir import Box, Network, QuantizeRequest
-from support.networks import build_network, paper_network
+from support.networks import Act, Layer, build_network, paper_network
 
 UNIT_BOX = Box((Fraction(-1),), (Fraction(1),))
 
@@ -59,3 +59,18 @@ def test_huge_boxes_are_certified_without_a_crash(size: float) -> None:
     program = quantize.run(network, QuantizeRequest((box,), bits=16))
     spend = CertifyRequest(work=0.5)
     assert proof.check(network, certify.run(network, program, (box,), spend))
+
+
+def test_splitting_goes_on_where_the_bound_cannot_show_yet_that_it_pays() -> None:
+    """The output's range is [-1, 1]; so steep a network keeps 2 for over 600 boxes."""
+    rng = np.random.default_rng(6)
+    steps: list[Layer | str | Act] = []
+    for before, after, steepness in ((2, 6, 5.0), (6, 6, 9.0), (6, 1, 9.0)):
+        weight = rng.normal(size=(after, before)) * steepness / np.sqrt(before)
+        bias = rng.normal(size=after) * 0.3
+        steps += [(weight.astype(np.float32), bias.astype(np.float32)), "tanh"]
+    network = build_network(2, steps)
+    box = Box((Fraction(-1),) * 2, (Fraction(1),) * 2)
+    program = quantize.run(network, QuantizeRequest((box,), bits=10))
+    spend = CertifyRequest(work=0.7, attack_budget=2000, methods=frozenset({"split"}))
+    assert certify.run(network, program, (box,), spend).regions[0].linf < 1.5
