@@ -3,7 +3,8 @@
 No method that models roundings as free can prove less than this, so the gap between a bound and
 this number is what such methods lose, and the gap between it and the attack is what the model of
 rounding loses. It is a number for people: found by ascent in double precision, never a bound, and
-no input of the device attains it. Methods that run codes one by one (exact leaves) may prove less.
+no input of the device attains it. What tells codes apart may prove less: exact leaves, and pieces
+of the box that are narrower than a code.
 
 Free are the rounding of the input, of every layer's sums, and, before an activation that is looked
 up, of the sums to the code that is looked up; the error of the lookup itself lies between the
@@ -36,6 +37,8 @@ _PER_ARGUMENT = 60
 """Parameters whose products take as long as moving one argument."""
 _FEWEST = 2
 _FEWEST_TURNS = 20
+_DRAWS = 16
+"""Points of which one begins to climb."""
 _FLIPS = (1.0, 0.3, 0.1, 0.03)
 """Shares of the coordinates that one proposal moves."""
 _SHORTFALL = 1e-9
@@ -364,9 +367,7 @@ def _slope(curve: Curve | None, t: Reals) -> Reals | float:
 def _climb(model: _Model, goal: Reals, turns: int, seed: int) -> tuple[Reals, float]:
     """Return how high each row got, and the largest output seen."""
     rng = np.random.default_rng(seed)
-    point = rng.random((len(goal), model.arguments))
-    corners = rng.random(point.shape) < _EVEN
-    point = np.where(rng.random((len(goal), 1)) < _EVEN, corners, point)
+    point = _start(model, goal, rng)
     height = np.full(len(goal), -np.inf)
     slope, magnitude = np.zeros_like(point), 0.0
     proposal = point
@@ -380,6 +381,27 @@ def _climb(model: _Model, goal: Reals, turns: int, seed: int) -> tuple[Reals, fl
         slope[better] = _backward(model, goal[better], [at.rows(better) for at in passed])
         proposal = _proposal(len(model.lo), point, slope, 1 - turn / turns, rng)
     return height, magnitude
+
+
+def _start(model: _Model, goal: Reals, rng: np.random.Generator) -> Reals:
+    """Draw points for every row, turn their roundings to where slopes point, keep the highest.
+
+    Half of the drawn points are corners.
+    """
+    n_in = len(model.lo)
+    best, height = np.zeros((len(goal), model.arguments)), np.full(len(goal), -np.inf)
+    for _ in range(_DRAWS):
+        point = rng.random(best.shape)
+        corners = rng.random(point.shape) < _EVEN
+        point = np.where(rng.random((len(goal), 1)) < _EVEN, corners, point)
+        _, _, passed = _forward(model, point)
+        slope = _backward(model, goal, passed)
+        point[:, n_in:] = np.where(slope != 0, slope > 0, point)[:, n_in:]
+        gap, _, _ = _forward(model, point)
+        reached = (gap * goal).sum(axis=1)
+        better = reached > height
+        best[better], height[better] = point[better], reached[better]
+    return best
 
 
 def _proposal(
