@@ -51,13 +51,28 @@ class SplitPart:
 
 
 @dataclass(frozen=True, slots=True)
+class TunedPart:
+    """Data of back-substitution with tuned slopes."""
+
+    grid: int
+    """Enclosures are computed on the grid 2**-grid."""
+    tree: bytes
+    """How the region is cut, all leaves being linear; see `qdeploy.proof.tree`."""
+    leaves: tuple[tuple[tuple[int, ...], ...], ...]
+    """Of every leaf the slopes of one bounding task after another; see `qdeploy.proof.tuned`."""
+
+
+PartData = ConePart | SplitPart | TunedPart
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """One method's bounds over a region; `data` for the methods that need some."""
 
     method: str
     per_output: tuple[Decimal | None, ...]
     l2: Decimal | None
-    data: ConePart | SplitPart | None = None
+    data: PartData | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,15 +15,17 @@ import numpy as np
 from qdeploy import ops
 from qdeploy.diagnostics import RefusedError
 from qdeploy.ir import Box, FixedNetwork, Network, exact
-from qdeploy.proof import cone, decision, paper, tree
+from qdeploy.proof import cone, decision, paper, tree, tuned
 from qdeploy.proof.certificate import (
     Certificate,
     ConePart,
     DecisionStatus,
     Part,
+    PartData,
     RegionClaim,
     SignedDual,
     SplitPart,
+    TunedPart,
     Witness,
 )
 from qdeploy.proof.cone import Cone, Dual, DualError
@@ -39,6 +41,7 @@ from qdeploy.proof.ranges import (
 )
 from qdeploy.proof.rounded import decimal_above, decimal_below, root_above
 from qdeploy.proof.tree import TreeError
+from qdeploy.proof.tuned import TuningError
 
 LARGEST_CONE = 400
 """Components of chi that a certificate may ask to be checked."""
@@ -127,11 +130,11 @@ def analysis(network: Network, program: FixedNetwork, box: Box) -> Analysis:
     return known
 
 
-def prove_part(known: Analysis, method: str, data: ConePart | SplitPart | None) -> Part:
+def prove_part(known: Analysis, method: str, data: PartData | None) -> Part:
     """Derive one method's bounds from what the method needs.
 
     Raises:
-        DualError, TreeError, MismatchError: the data prove nothing.
+        DualError, TreeError, TuningError, MismatchError: the data prove nothing.
     """
     match method, data:
         case "recursion", None:
@@ -147,6 +150,8 @@ def prove_part(known: Analysis, method: str, data: ConePart | SplitPart | None) 
             return _paper_part(known, data)
         case "split", SplitPart():
             return _split_part(known, data)
+        case "tuned", TunedPart():
+            return _tuned_part(known, data)
         case _:
             raise DualError(f"method {method!r} is unknown or lacks its data")
 
@@ -192,12 +197,23 @@ def _split_part(known: Analysis, data: SplitPart) -> Part:
     return split_part(data, tree.leaf_bounds(pair, known.program, leaves))
 
 
+def _tuned_part(known: Analysis, data: TunedPart) -> Part:
+    pair = align(known.network, known.program, data.grid)
+    leaves = tree.expand(data.tree, boxes_on_grid([known.box], data.grid))
+    return leaves_part("tuned", data, tuned.leaf_bounds(pair, leaves, data.leaves))
+
+
 def split_part(data: SplitPart, bounds: Raw) -> Part:
+    """State what the bounds of all leaves [leaves, outputs] of a cut region say together."""
+    return leaves_part("split", data, bounds)
+
+
+def leaves_part(method: str, data: SplitPart | TunedPart, bounds: Raw) -> Part:
     """State what the bounds of all leaves [leaves, outputs] say together."""
     scale = two_to(-data.grid)
     per_output = tuple(decimal_above(int(b) * scale) for b in bounds.max(axis=0))
     largest = int((bounds * bounds).sum(axis=1).max())
-    return Part("split", per_output, decimal_above(root_above(largest * scale**2)), data)
+    return Part(method, per_output, decimal_above(root_above(largest * scale**2)), data)
 
 
 def euclidean(per_output: Sequence[Decimal]) -> Decimal:
@@ -446,7 +462,7 @@ def _require_affordable(known: Analysis, claim: RegionClaim, place: str) -> None
 def _prove_again(known: Analysis, part: Part, place: str) -> Part:
     try:
         return prove_part(known, part.method, part.data)
-    except (DualError, TreeError, MismatchError) as problem:
+    except (DualError, TreeError, TuningError, MismatchError) as problem:
         raise RefusedError(f"{place}: {problem}") from problem
 
 

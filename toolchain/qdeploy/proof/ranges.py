@@ -9,7 +9,7 @@ Where the bias of the program lies finer than the grid, z stands for the sum wit
 down; what is missing, less than one unit, is part of the rounding error r.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -57,12 +57,17 @@ def analyse(pair: Pair, boxes: Interval, *, use_linear: bool, sparing: bool = Fa
 
 def enclose(pair: Pair, entering: Signal, *, use_linear: bool, sparing: bool = False) -> Ranges:
     """Enclose every quantity of the pair for whatever enters it, [boxes, n]; see `analyse`."""
+    by_lines = tighten_where_open if sparing else tighten_all
+    return enclose_by(pair, entering, by_lines if use_linear else None)
+
+
+def enclose_by(pair: Pair, entering: Signal, tighten: "Tighten | None") -> Ranges:
+    """Enclose by intervals, which `tighten` narrows layer by layer."""
     found: list[LayerRanges] = []
     for index, layer in enumerate(pair.layers):
         signal = entering if index == 0 else found[-1].out
         y, z, d = _affine(pair, layer, signal)
-        if use_linear and index > 0:
-            tighten = _tighten_where_open if sparing else _tighten
+        if tighten is not None and index > 0:
             y, z, d = tighten(pair, Ranges(entering, tuple(found)), layer, (y, z, d))
         y, z = y.settled(pair.grid), z.settled(pair.grid)
         d = d.meet(z - y).settled(pair.grid)
@@ -72,34 +77,37 @@ def enclose(pair: Pair, entering: Signal, *, use_linear: bool, sparing: bool = F
 
 Sums = tuple[Interval, Interval, Interval]
 """y, the program's sums, and their difference d, of one layer."""
+Tighten = Callable[[Pair, Ranges, Layer, Sums], Sums]
+"""Narrows what is known of a layer, whose predecessors are enclosed."""
 
 
-def _tighten(pair: Pair, before: Ranges, layer: Layer, known: Sums) -> Sums:
+def tighten_all(pair: Pair, before: Ranges, layer: Layer, known: Sums) -> Sums:
+    """Tighten every neuron by lines."""
     tighter = linear.back_substitute(pair, before, layer)
     y, z, d = known
     return y.meet(tighter.y), z.meet(tighter.z), d.meet(tighter.d)
 
 
-def _tighten_where_open(pair: Pair, before: Ranges, layer: Layer, known: Sums) -> Sums:
+def tighten_where_open(pair: Pair, before: Ranges, layer: Layer, known: Sums) -> Sums:
     """Tighten y and z of neurons that intervals leave open in some box, then d where it counts.
 
     A curve that is straight where both functions are passes e by its slope, whatever d's range is.
     What a box gets depends on nothing but the box, so that batches do not show in the numbers.
     """
     y, z, d = known
-    is_open = _is_open(layer, y, z, pair.grid)
-    rows = np.flatnonzero(is_open.any(axis=0))
+    moving = is_open(layer, y, z, pair.grid)
+    rows = np.flatnonzero(moving.any(axis=0))
     if len(rows):
-        y = y.meet_where(is_open, rows, linear.enclose_y(pair, before, layer, rows))
-        z = z.meet_where(is_open, rows, linear.enclose_z(pair, before, layer, rows))
-        is_open = _is_open(layer, y, z, pair.grid)
-        rows = np.flatnonzero(is_open.any(axis=0))
+        y = y.meet_where(moving, rows, linear.enclose_y(pair, before, layer, rows))
+        z = z.meet_where(moving, rows, linear.enclose_z(pair, before, layer, rows))
+        moving = is_open(layer, y, z, pair.grid)
+        rows = np.flatnonzero(moving.any(axis=0))
     if len(rows):
-        d = d.meet_where(is_open, rows, linear.enclose_d(pair, before, layer, rows))
+        d = d.meet_where(moving, rows, linear.enclose_d(pair, before, layer, rows))
     return y, z, d
 
 
-def _is_open(layer: Layer, y: Interval, z: Interval, grid: int) -> NDArray[np.bool_]:
+def is_open(layer: Layer, y: Interval, z: Interval, grid: int) -> NDArray[np.bool_]:
     """Whether a neuron is more than one straight piece, unsaturated, over some of y and z."""
     if layer.curve is None or layer.lookup is not None:
         return np.ones(z.lo.shape, dtype=bool)

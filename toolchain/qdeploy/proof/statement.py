@@ -23,12 +23,15 @@ from qdeploy.proof.certificate import (
     DecisionClaim,
     DecisionKind,
     Part,
+    PartData,
     RegionClaim,
     SignedDual,
     SplitPart,
+    TunedPart,
     Unchanged,
     Witness,
 )
+from qdeploy.proof.packed import pack, unpack
 from qdeploy.proof.strict import LONGEST_NUMBER, STATEMENT_TYPE, Json
 from qdeploy.proof.strict import bound as _bound
 from qdeploy.proof.strict import canonical as _canonical
@@ -210,7 +213,7 @@ def _encode_part(part: Part) -> Json:
     }
 
 
-def _encode_data(data: ConePart | SplitPart | None) -> Json | None:
+def _encode_data(data: PartData | None) -> Json | None:
     match data:
         case None:
             return None
@@ -218,6 +221,9 @@ def _encode_data(data: ConePart | SplitPart | None) -> Json | None:
             return _encode_cone(data)
         case SplitPart():
             return {"grid": data.grid, "tree": _encode_bytes(data.tree)}
+        case TunedPart():
+            slopes = [[pack(task) for task in leaf] for leaf in data.leaves]
+            return {"grid": data.grid, "tree": _encode_bytes(data.tree), "slopes": slopes}
 
 
 def _encode_cone(data: ConePart) -> Json:
@@ -305,14 +311,21 @@ def _decode_part(part: Json) -> Part:
     )
 
 
-def _decode_data(data: Json | None) -> ConePart | SplitPart | None:
+def _decode_data(data: Json | None) -> PartData | None:
     if data is None:
         return None
+    if "slopes" in data:
+        return _decode_tuned(data)
     return _decode_split(data) if "tree" in data else _decode_cone(data)
 
 
 def _decode_split(data: Json) -> SplitPart:
     return SplitPart(_integer(data["grid"]), _decode_tree(data["tree"]))
+
+
+def _decode_tuned(data: Json) -> TunedPart:
+    slopes = tuple(tuple(tuple(unpack(task)) for task in leaf) for leaf in data["slopes"])
+    return TunedPart(_integer(data["grid"]), _decode_tree(data["tree"]), slopes)
 
 
 def _decode_tree(tree: object) -> bytes:
