@@ -24,11 +24,14 @@ from qdeploy.proof.pair import Pair
 from qdeploy.proof.ranges import analysis_operations, boxes_on_grid, is_open
 
 Floats = NDArray[np.float64]
-Task_slopes = tuple[tuple[int, ...], ...]
+LeafSlopes = tuple[tuple[int, ...], ...]
 
-_TURNS = (20, 80, 320)
+_TURNS = (20, 60)
 """Of the whole region, step by step."""
-_LEAF_TURNS = 80
+_MORE_TURNS = 300
+"""Where the region has so many inputs that cuts help little."""
+_FEW_INPUTS = 8
+_LEAF_TURNS = 40
 _MOST_SLOPES = 1 << 20
 """Of one task; tasks of more are left to the standard lines."""
 _MOST_STORED = 1 << 23
@@ -70,7 +73,7 @@ class Leaf:
     """A box with its slopes and the bounds that follow, raw on the grid."""
 
     box: Interval
-    slopes: Task_slopes
+    slopes: LeafSlopes
     bounds: Raw
 
 
@@ -83,9 +86,7 @@ def predict(known: Analysis) -> Prices | None:
     if slopes == 0:
         return None
     turn = (
-        _SECONDS_PER_SLOPE * slopes
-        + _SECONDS_PER_PRODUCT * products
-        + _SECONDS_PER_STAGE * stages
+        _SECONDS_PER_SLOPE * slopes + _SECONDS_PER_PRODUCT * products + _SECONDS_PER_STAGE * stages
     )
     operations = tree.leaf_operations(pair, boxes_on_grid([known.box], pair.grid))
     exact = _PASSES * _SECONDS_PER_OPERATION * operations
@@ -117,7 +118,7 @@ def _sizes(known: Analysis) -> tuple[int, int, int]:
     return slopes, products, stages
 
 
-def tune(scene: Scene, grid: int, box: Interval, turns: int) -> tuple[Task_slopes, Raw]:
+def tune(scene: Scene, grid: int, box: Interval, turns: int) -> tuple[LeafSlopes, Raw]:
     """Find slopes for one box [1, n]; return them with the bounds they prove."""
     found: list[list[int]] = []
     bounds = tuned.leaf_bound(scene.pair(grid), box, searching(turns, _MOST_SLOPES, found))
@@ -137,7 +138,9 @@ def best_axis(scene: Scene, grid: int, box: Interval) -> int:
     return int(axes[np.argmin(bounds.sum(axis=1))])
 
 
-def cut(scene: Scene, grid: int, box: Interval, turns: int) -> tuple[int, list[tuple[Task_slopes, Raw]]]:
+def cut(
+    scene: Scene, grid: int, box: Interval, turns: int
+) -> tuple[int, list[tuple[LeafSlopes, Raw]]]:
     """Halve a box along its best axis and tune both halves; return the axis and what was found."""
     axis = best_axis(scene, grid, box)
     halves = tree.halves(box, np.array([axis]))
@@ -155,7 +158,8 @@ class Refinement:
         self._prices = prices
         self._floor = float(question.found.linf)
         self._whole = boxes_on_grid([question.box], prices.grid)
-        self._turns = list(_TURNS)
+        inputs = self._whole.lo.shape[1]
+        self._turns = [*_TURNS, *([] if inputs <= _FEW_INPUTS else [_MORE_TURNS])]
         self._leaves: dict[int, Leaf] = {}
         """By the node they are."""
         self._axes: dict[int, int] = {}
@@ -176,7 +180,7 @@ class Refinement:
 
     @property
     def _halving(self) -> float:
-        inputs = min(self._whole.lo.shape[1], _MOST_AXES)
+        inputs: int = min(self._whole.lo.shape[1], _MOST_AXES)
         tuning = 2 * (self._prices.turn * _LEAF_TURNS + self._prices.exact)
         return tuning + 2 * inputs * self._prices.exact / _PASSES
 
@@ -205,15 +209,13 @@ class Refinement:
         """Return the tree as it is now."""
         return self._reached
 
-    def _take_whole(self, answer: tuple[Task_slopes, Raw]) -> None:
+    def _take_whole(self, answer: tuple[LeafSlopes, Raw]) -> None:
         slopes, bounds = answer
         if not self._leaves or bounds.max() < self._leaves[0].bounds.max():
             self._leaves[0] = Leaf(self._whole, slopes, bounds)
         self._first = float(self._leaves[0].bounds.max())
 
-    def _take_halves(
-        self, answers: Sequence[tuple[int, list[tuple[Task_slopes, Raw]]]]
-    ) -> None:
+    def _take_halves(self, answers: Sequence[tuple[int, list[tuple[LeafSlopes, Raw]]]]) -> None:
         for node, (axis, found) in zip(self._chosen, answers, strict=True):
             halves = tree.halves(self._leaves.pop(node).box, np.array([axis]))
             self._axes[node], self._children[node] = axis, self._nodes

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from qdeploy.proof.dyadic import Interval, Raw
 from qdeploy.proof.linear import Plane, relax
-from qdeploy.proof.tuned import SLOPE_BITS, STEEPEST, Choose, Corners, Slopes, Task
+from qdeploy.proof.tuned import SLOPE_BITS, STEEPEST, Choose, Slopes, Task
 
 Reals = NDArray[np.float64]
 
-_PACE = 0.03
+_PACE = 0.1
 """First step of a slope, of about 1."""
-_LAST_PACE = 0.002
+_LAST_PACE = 0.01
 _MEMORY = (0.9, 0.999)
 _TINY = 1e-300
 
@@ -44,8 +44,9 @@ class _Curve(NamedTuple):
     a: Reals
     delta: Reals
     slope: Reals
+    share: Reals
     open: NDArray[np.int64]
-    start: tuple[Plane, Plane, Plane, Plane]
+    start: tuple[Plane, ...]
     """Planes below and above a, below and above e."""
 
 
@@ -93,12 +94,10 @@ def _problem(task: Task) -> _Problem:
         if at is not None:
             planes = relax(task.pair.grid, layer, ranges)
             sides = (planes.a_low, planes.a_high, planes.e_low, planes.e_high)
-            start = tuple(
-                Plane(*(_real(array, scale)[0] for array in (side.y, side.d, side.offset)))
-                for side in sides
-            )
+            start = tuple(_plane(side, scale) for side in sides)
             y, d, a, kept = (_real(array, scale) for array in (at.y, at.d, at.a, at.kept))
-            curve = _Curve(y, d, a, kept - a, _real(at.slope, scale), at.open, start)
+            slope, share = (_real(array, scale) for array in (at.slope, at.share))
+            curve = _Curve(y, d, a, kept - a, slope, share, at.open, start)
         stages.append(
             _Stage(
                 _real(layer.w, scale),
@@ -114,6 +113,10 @@ def _problem(task: Task) -> _Problem:
     entry = task.before.input
     on = (_real(side, scale) for side in (task.rows.on_a, task.rows.on_e))
     return _Problem(tuple(stages), _ends(entry.a, scale), _ends(entry.e, scale), *on)
+
+
+def _plane(plane: Plane, scale: float) -> Plane:
+    return Plane(*(_real(array, scale)[0] for array in (plane.y, plane.d, plane.offset)))
 
 
 def _real(array: Raw, scale: float) -> Reals:
@@ -159,7 +162,7 @@ def _first(problem: _Problem) -> Reals:
             a_low, a_high, e_low, e_high = curve.start
             p = on_a * _signed(on_a, a_low.y, a_high.y) + on_e * _signed(on_e, e_low.y, e_high.y)
             q = on_e * _signed(on_e, e_low.d, e_high.d)
-            size = np.maximum(abs(on_a) + abs(on_e), _TINY)
+            size = np.maximum(abs(on_a) + curve.share * abs(on_e), _TINY)
             steep = _signed(on_e, e_low.d, e_high.d)
             found.insert(0, np.stack([(p / size)[:, at], steep[:, at]], axis=2))
         on_a, on_e = p @ stage.w + q @ stage.moved, q @ stage.v
@@ -175,10 +178,11 @@ def _slope_of(problem: _Problem, slopes: Reals) -> tuple[Reals, Reals]:
     for stage in problem.stages[::-1]:
         r = _signed(on_e, *stage.r)
         height += (on_e * r).sum(axis=1)
-        p, q, size, best = on_a, on_e, abs(on_a) + abs(on_e), np.zeros((0, 0), dtype=np.int64)
+        p, q, size, best = on_a, on_e, on_a, np.zeros((0, 0), dtype=np.int64)
         if stage.curve is not None:
             first = left - len(stage.curve.open)
-            p, q, highest, best = _highest(stage.curve, on_a, on_e, slopes[:, first:left])
+            size = abs(on_a) + stage.curve.share * abs(on_e)
+            p, q, highest, best = _highest(stage.curve, (on_a, on_e), size, slopes[:, first:left])
             height, left = height + highest, first
         passed.append(_Passed(on_a, on_e, size, best, r))
         height += p @ stage.c + q @ stage.bias
@@ -191,14 +195,16 @@ def _slope_of(problem: _Problem, slopes: Reals) -> tuple[Reals, Reals]:
 
 
 def _highest(
-    curve: _Curve, on_a: Reals, on_e: Reals, slopes: Reals
+    curve: _Curve, row: tuple[Reals, Reals], size: Reals, slopes: Reals
 ) -> tuple[Reals, Reals, Reals, NDArray[np.int64]]:
     """Return p, q, the sum of all neurons' maxima, and at which corner each is."""
+    on_a, on_e = row
     p, q = on_a * curve.slope, on_e * curve.slope
-    size = abs(on_a) + abs(on_e)
     p[:, curve.open] = slopes[:, :, 0] * size[:, curve.open]
     q[:, curve.open] = slopes[:, :, 1] * on_e[:, curve.open]
-    total = (on_a * curve.a[0] + on_e * curve.delta[0] - p * curve.y[0] - q * curve.d[0]).sum(axis=1)
+    total = (on_a * curve.a[0] + on_e * curve.delta[0] - p * curve.y[0] - q * curve.d[0]).sum(
+        axis=1
+    )
     on = tuple(np.ascontiguousarray(side[:, curve.open]) for side in (on_a, on_e, p, q))
     first = highest = _at_corner(curve, 0, on)
     best = np.zeros(first.shape, dtype=np.int64)
@@ -241,6 +247,7 @@ def _forward(
         a, e = curve.a[at.best, rows], curve.delta[at.best, rows] + at.r
         through_a, through_e = y * curve.slope, d * curve.slope
         through_a[:, opened] = by_p * s * np.sign(at.on_a[:, opened])
-        through_e[:, opened] = by_p * s * np.sign(at.on_e[:, opened]) + by_q * u
+        through_e[:, opened] = by_q * u
+        through_e[:, opened] += by_p * s * (np.sign(at.on_e) * curve.share)[:, opened]
         a, e, first = a + through_a, e + through_e, last
     return gradient

@@ -137,13 +137,8 @@ def prove_part(known: Analysis, method: str, data: PartData | None) -> Part:
         DualError, TreeError, TuningError, MismatchError: the data prove nothing.
     """
     match method, data:
-        case "recursion", None:
-            bound = int(recursion_bound(known.pair, known.intervals)[0])
-            return _part(known, method, [bound] * known.pair.layers[-1].width)
-        case "interval", None:
-            return _part(known, method, _deviation(known.intervals))
-        case "linear", None:
-            return _part(known, method, _deviation(known.tight))
+        case "recursion" | "interval" | "linear", None:
+            return _part(known, method, _without_data(known, method))
         case "sdp", ConePart():
             return _cone_part(known, data)
         case "sdp-paper", ConePart():
@@ -154,6 +149,13 @@ def prove_part(known: Analysis, method: str, data: PartData | None) -> Part:
             return _tuned_part(known, data)
         case _:
             raise DualError(f"method {method!r} is unknown or lacks its data")
+
+
+def _without_data(known: Analysis, method: str) -> list[int]:
+    if method == "recursion":
+        bound = int(recursion_bound(known.pair, known.intervals)[0])
+        return [bound] * known.pair.layers[-1].width
+    return _deviation(known.intervals if method == "interval" else known.tight)
 
 
 def _deviation(ranges: Ranges) -> list[int]:

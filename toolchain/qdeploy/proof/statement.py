@@ -51,6 +51,8 @@ SCHEMA = 1
 PREDICATE_TYPE = "urn:qdeploy:certificate:v1"
 
 _LARGEST_FILE = 64 * 1024 * 1024
+_LONGEST_SLOPES = 3 << 23
+"""Characters of all slopes of a part."""
 _REGION_NAME = re.compile(r"[A-Za-z0-9_.:+-]{0,80}")
 
 
@@ -324,6 +326,8 @@ def _decode_split(data: Json) -> SplitPart:
 
 
 def _decode_tuned(data: Json) -> TunedPart:
+    if sum(len(task) for leaf in data["slopes"] for task in leaf) > _LONGEST_SLOPES:
+        raise ValueError("there are more slopes than anybody would check")
     slopes = tuple(tuple(tuple(unpack(task)) for task in leaf) for leaf in data["slopes"])
     return TunedPart(_integer(data["grid"]), _decode_tree(data["tree"]), slopes)
 

@@ -56,7 +56,7 @@ _PASSES = 8
 """How often as long as by the standard lines alone a leaf takes, at most about."""
 
 Slopes = NDArray[np.int64]
-"""[rows, open neurons of all earlier layers, 2]: p / (|alpha| + |beta|) and q / beta."""
+"""[rows, open neurons of all earlier layers, 2]: p / (|alpha| + share |beta|) and q / beta."""
 
 
 class TuningError(ValueError):
@@ -76,9 +76,10 @@ class Corners:
     missing: int
     """Units, 0 or 1, that a and kept may lie too low."""
     slope: Raw
-    """Of neurons that are one straight piece, [n]."""
+    """Of neurons that are one straight piece, [n]; the others are `open`."""
+    share: Raw
+    """How wide d is beside y, 1 at most, [n]: a plane above e needs no p beyond that."""
     open: NDArray[np.int64]
-    """The others."""
     bent: NDArray[np.int64]
     """Neurons to look at in every corner: open ones, and where a slope is off the grid."""
 
@@ -213,7 +214,7 @@ def given(data: Sequence[Sequence[int]]) -> tuple[Choose, Callable[[], bool]]:
         shape = (len(task.rows.offset), task.choices, 2)
         if len(values) != shape[0] * shape[1] * shape[2]:
             raise TuningError(f"{len(values)} slopes stand where {shape} are needed")
-        if max(max(values), -min(values)) > STEEPEST:
+        if not -STEEPEST <= min(values) <= max(values) <= STEEPEST:
             raise TuningError("a slope is steeper than any that could help")
         return np.array(values, dtype=np.int64).reshape(shape)
 
@@ -254,12 +255,11 @@ def _largest(rows: Raw, box: Interval, grid: int) -> Raw:
     return -scaled_matmul(ends, grid)[:, 0]
 
 
-def _through(
-    at: Corners, on_a: Raw, on_e: Raw, slopes: Slopes, grid: int
-) -> tuple[Raw, Raw, Raw]:
+def _through(at: Corners, on_a: Raw, on_e: Raw, slopes: Slopes, grid: int) -> tuple[Raw, Raw, Raw]:
     """Replace on_a @ a + on_e @ (e - r) by p @ y + q @ d + offset."""
     p, q = (stored(down(times(on, at.slope), grid), grid) for on in (on_a, on_e))
-    size = abs(on_a[:, at.open]) + abs(on_e[:, at.open])
+    reach = times(abs(on_e[:, at.open]), at.share[at.open])
+    size = abs(on_a[:, at.open]) + down(reach, grid)
     p = _with_columns(p, at.open, down(times(size, slopes[:, :, 0]), SLOPE_BITS))
     q = _with_columns(q, at.open, down(times(on_e[:, at.open], slopes[:, :, 1]), SLOPE_BITS))
     p, q = stored(p, grid), stored(q, grid)
@@ -282,7 +282,9 @@ def _at_corner(
 ) -> Raw:
     """Return what is to be made small, (beta - alpha) a - beta kept + p y + q d, rounded down."""
     values = (at.a, at.kept, at.y, at.d)
-    terms = [(factor, value[corner, columns]) for factor, value in zip(factors, values, strict=True)]
+    terms = [
+        (factor, value[corner, columns]) for factor, value in zip(factors, values, strict=True)
+    ]
     return scaled_times(terms, grid)
 
 
@@ -320,9 +322,17 @@ def corners(layer: Layer, ranges: LayerRanges, grid: int) -> Corners | None:
         stored(kept.lo, grid),
         missing,
         stored(slopes.lo[0], grid),
+        _share(ranges, grid),
         np.flatnonzero(~closed),
         np.flatnonzero(~closed | ~whole | bool(missing)),
     )
+
+
+def _share(ranges: LayerRanges, grid: int) -> Raw:
+    narrow, wide = (positive((box.hi - box.lo)[0]) for box in (ranges.d, ranges.y))
+    unit = 1 << grid
+    ratio = times(np.minimum(narrow, wide), np.array([unit])) // np.maximum(wide, 1)
+    return stored(np.where(wide > 0, ratio, unit), grid)
 
 
 def _holds(box: Interval, points: Raw) -> NDArray[np.bool_]:
