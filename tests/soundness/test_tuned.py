@@ -1,6 +1,7 @@
 """Whatever the slopes, the bound holds; wrong polygons are caught, hostile slopes refused."""
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable
 from fractions import Fraction
@@ -38,7 +39,7 @@ def network_of(seed: int, inputs: int = 1) -> Network:
     rng = np.random.default_rng((seed, 77))
     steps = []
     sizes = [inputs, *[3] * int(rng.integers(3, 5))]
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in itertools.pairwise(sizes):
         weight = rng.normal(size=(after, before)).astype(np.float32)
         activation = ACTIVATIONS[int(rng.integers(len(ACTIVATIONS)))]
         steps += [(weight, rng.normal(size=after).astype(np.float32) / 2), activation]
@@ -136,7 +137,7 @@ def with_offsets_too_low(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def lower(*given):
         p, q, offset = true(*given)
-        return p, q, offset - abs(offset) // 2
+        return p, q, offset - 2 * abs(offset)
 
     monkeypatch.setattr(tuned, "_through", lower)
 

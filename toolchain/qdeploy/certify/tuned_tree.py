@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy.certify.attack import Sampled
 from qdeploy.certify.method import Question, Reached, Standing
 from qdeploy.certify.splitting import sharp_pair
 from qdeploy.certify.tasks import Scene, Task
