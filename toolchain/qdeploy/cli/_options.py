@@ -160,7 +160,7 @@ _NETWORK_OPTIONS: tuple[Decorator, ...] = (
         "--method",
         metavar="NAMES",
         help="Which methods may bound the deviation, beside the cheap ones that always do: split, "
-        "sdp, or sdp-paper, the constraint set of Li, Drummond and Duncan (2021); several "
+        "sdp, tuned, or sdp-paper, the constraint set of Li, Drummond and Duncan (2021); several "
         "separated by commas. Default: all but sdp-paper.",
     ),
     click.option(
