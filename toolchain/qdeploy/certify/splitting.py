@@ -6,6 +6,7 @@ from bounds alone, never from the clock or the budget, so a larger budget only a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,7 @@ class Prices:
     """Boxes that the checker is willing to analyse."""
 
 
+@lru_cache(maxsize=2)
 def sharp_pair(known: Analysis) -> Pair:
     """Put network and program on the coarsest grid whose rounding hardly shows in small boxes.
 
