@@ -215,7 +215,7 @@ def test_a_configuration_file_gives_options_and_the_command_line_wins(capsys, co
     ("text", "code", "what"),
     [
         ("imputs = '-1:1'", 2, "'imputs' is no option of qdeploy build"),
-        ("prune = 0.5", 2, "'prune' is no option of qdeploy build"),
+        ("calibration = 0.5", 2, "'calibration' is no option of qdeploy build"),
         ("model = 'x.onnx'", 2, "'model' is no option of qdeploy build"),
         ("no-run = 'yes'", 2, "no-run must be true or false, not 'yes'"),
         ("bits = true", 2, "bits must be text or a number, not True"),

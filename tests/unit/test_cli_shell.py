@@ -44,7 +44,7 @@ USAGE = [
     (["nonsense"], "No such command 'nonsense'", "see qdeploy --help"),
     (["build"], "Missing argument 'MODEL.onnx'", "see qdeploy build --help"),
     (["verify", "c.json"], "Missing option '--model'", "see qdeploy verify --help"),
-    (["build", "m.onnx", "--prune", "1"], "No such option '--prune'", "see qdeploy build --help"),
+    (["build", "m.onnx", "--shrink", "1"], "No such option '--shrink'", "see qdeploy build --help"),
     (["build", "m.onnx"], "neither --inputs nor --input-format is given", "--inputs -1:1"),
     (["build", "m.onnx", "--inputs", "-1:1", "--bits", "33"], "--bits 33 is no", "1 to 32"),
     (["build", "m.onnx", "--inputs", "-1:1", "--weights", "8"], "--weights '8' is no", "4.12"),

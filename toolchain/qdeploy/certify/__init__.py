@@ -6,6 +6,7 @@ from qdeploy.certify.explain import explain
 from qdeploy.certify.methods import known_methods
 from qdeploy.certify.relaxed import Relaxed, attack_relaxed
 from qdeploy.certify.search import DEFAULT_WORK, CertifyRequest, Interrupted, run
+from qdeploy.certify.similarity import place
 
 __all__ = [
     "DEFAULT_WORK",
@@ -18,5 +19,6 @@ __all__ = [
     "decide",
     "explain",
     "known_methods",
+    "place",
     "run",
 ]

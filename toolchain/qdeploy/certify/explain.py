@@ -72,7 +72,8 @@ def explain(network: Network, program: FixedNetwork, claim: RegionClaim) -> Expl
     found = analyse(pair, piece, use_linear=True).row(0)
     e = found.layers[-1].out.e
     low, high = int(e.lo[output]), int(e.hi[output])
-    amounts = list(_amounts(pair, found, output, 1 if high >= -low else -1))
+    sides = (pair, program)
+    amounts = list(_amounts(sides, found, output, 1 if high >= -low else -1))
     total = float(claim.per_output[output])
     known = sum(amount.share for amount in amounts)
     amounts.append(Share("", RELAXATION, max(total - known, 0.0)))
@@ -89,8 +90,11 @@ def _worst_leaf(pair: Pair, program: FixedNetwork, leaves: tree.Leaves, output: 
     return Interval(boxes.lo[worst : worst + 1], boxes.hi[worst : worst + 1])
 
 
-def _amounts(pair: Pair, found: Ranges, output: int, sign: int) -> Iterator[Share]:
+def _amounts(
+    sides: tuple[Pair, FixedNetwork], found: Ranges, output: int, sign: int
+) -> Iterator[Share]:
     """Substitute sign * e of one output back and yield what each source adds, in real units."""
+    pair, program = sides
     unit = 2.0**-pair.grid
     on_e = np.zeros(pair.layers[-1].width)
     on_e[output] = sign
@@ -100,7 +104,8 @@ def _amounts(pair: Pair, found: Ranges, output: int, sign: int) -> Iterator[Shar
         yield from _behind(layer, ranges, on_e, unit)
         on_y, on_d = _through(pair, layer, ranges, (on_a, on_e))
         entering = found.signal(index)
-        yield from _before(layer, ranges, entering.a, on_d, unit)
+        pruned = _pruned(layer, program, pair.grid)
+        yield from _before(layer, ranges, entering.a, (on_d, pruned), unit)
         on_a = on_y @ _real(layer.w, unit)
         on_e = on_d @ _real(layer.v, unit)
     yield Share("input", INPUT, _most(on_e, found.input.e, unit))
@@ -129,25 +134,43 @@ def _behind(layer: Layer, ranges: LayerRanges, on_e: Reals, unit: float) -> Iter
 
 
 def _before(
-    layer: Layer, ranges: LayerRanges, a: Interval, on_d: Reals, unit: float
+    layer: Layer,
+    ranges: LayerRanges,
+    a: Interval,
+    through: tuple[Reals, NDArray[np.bool_]],
+    unit: float,
 ) -> Iterator[Share]:
-    """What the program adds before the activation: its weights, and rounding for a table."""
+    """What the program adds before the activation: its weights, and rounding for a table.
+
+    Where whole neurons are gone, the bias holds what was folded into it for them.
+    """
+    on_d, pruned = through
     moved = _real(layer.v - layer.w, unit)
-    pruned = _pruned(layer)
     offset = float(on_d @ _real(layer.v_bias - layer.c, unit))
+    silent = pruned.any(axis=0) & (pruned | (layer.w == 0)).all(axis=0)
+    folded = offset if silent.any() else 0.0
     changed = np.where(pruned, 0.0, moved)
     box = np.stack([_real(a.lo, unit), _real(a.hi, unit)])
-    yield Share(layer.name, WEIGHTS, max(_largest(on_d @ changed, box) + offset, 0.0))
-    yield Share(layer.name, PRUNING, max(_largest(on_d @ (moved - changed), box), 0.0))
+    yield Share(layer.name, WEIGHTS, max(_largest(on_d @ changed, box) + offset - folded, 0.0))
+    yield Share(layer.name, PRUNING, max(_largest(on_d @ (moved - changed), box) + folded, 0.0))
     if layer.lookup is not None:
         yield Share(layer.name, ROUNDING, _most(on_d, ranges.before, unit))
 
 
-def _pruned(layer: Layer) -> NDArray[np.bool_]:
-    """Return the weights that are gone though no rounding explains it: beyond a stored one."""
-    kept = abs(layer.v)[layer.v != 0]
-    least = int(kept.min()) if kept.size else 0
-    return np.asarray((layer.v == 0) & (abs(layer.w) > least), dtype=bool)
+def _pruned(layer: Layer, program: FixedNetwork, grid: int) -> NDArray[np.bool_]:
+    """Return the weights that are gone though no rounding explains it.
+
+    No quantiser moves a weight by a step or more; what else a neuron emitted that is gone went with
+    it, however little.
+    """
+    node = next((n for n in program.nodes if n.name == layer.name), None)
+    if node is None or node.op != "dense":
+        return np.zeros(layer.v.shape, dtype=bool)
+    step = int(node.arrays["weight"].format.step * (1 << grid))
+    zero = layer.v == 0
+    gone = zero & (abs(layer.w) >= step)
+    silent = zero.all(axis=0) & gone.any(axis=0)
+    return np.asarray(gone | (silent & (layer.w != 0)), dtype=bool)
 
 
 def _largest(on: Reals, box: Reals) -> float:

@@ -16,10 +16,12 @@ from qdeploy.certify import apart, paper, semidefinite
 from qdeploy.certify.semidefinite import Offer
 from qdeploy.certify.solvers import ConicProblem, Solver, known_solvers
 from qdeploy.ir import Network
-from qdeploy.proof import cone, kernel, similarity
-from qdeploy.proof.alignment import Places, Step
+from qdeploy.proof import cone, kernel, placing, similarity
+from qdeploy.proof.alignment import Step
 from qdeploy.proof.certificate import SignedDual
+from qdeploy.proof.pair import MismatchError
 from qdeploy.proof.paper import covers
+from qdeploy.proof.placing import Places
 from qdeploy.proof.rounded import decimal_above
 from qdeploy.proof.similarity import (
     Comparison,
@@ -233,6 +235,32 @@ def price_of(found: Theorem, weights: Weights) -> float:
 
 
 # --- which neuron beside which ---------------------------------------------------------------
+
+
+def place(network: Network, deployed: Network) -> Places | None:
+    """Place the neurons of a network that is deployed in the place of another one.
+
+    None: they stand where they are, in layers of equal width.
+
+    Raises:
+        MismatchError: one has fewer layers, and they cannot be made equally many.
+    """
+    counts = [len(placing.widths_of(n)) for n in (network, deployed)]
+    first = _dense_steps(placing.repeated(network, counts[1] - counts[0]))
+    second = _dense_steps(placing.repeated(deployed, counts[0] - counts[1]))
+    if len(first) == 0 or first[0].weight.shape[1] != second[0].weight.shape[1]:
+        raise MismatchError("the networks differ in the number of inputs")
+    places = match(first, second)
+    natural = tuple(tuple(range(layer.width)) for layer in first[:-1])
+    return None if counts[0] == counts[1] and places == natural else places
+
+
+def _dense_steps(network: Network) -> list[Step]:
+    return [
+        Step(node.parameters["weight"], node.parameters["bias"], None, 0)
+        for node in network.nodes
+        if node.op == "dense"
+    ]
 
 
 def match(first: list[Step], second: list[Step]) -> Places:

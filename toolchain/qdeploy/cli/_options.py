@@ -14,7 +14,7 @@ from qdeploy.pipeline import Options
 
 Decorator = Callable[[Any], Any]
 
-PATH_OPTIONS = frozenset({"inputs", "output"})
+PATH_OPTIONS = frozenset({"deploy", "inputs", "output"})
 """A configuration file's paths are relative to its own folder."""
 
 
@@ -137,6 +137,20 @@ _NETWORK_OPTIONS: tuple[Decorator, ...] = (
         "--quantizer",
         type=_ROUNDINGS,
         help="How weights and biases are rounded. Default: as --rounding.",
+    ),
+    click.option(
+        "--prune",
+        metavar="WHAT:N|P%",
+        help="Run a smaller network on the device, with a bound against MODEL all the same: "
+        "neurons:8 removes the 8 hidden neurons of least norm, weights:50% sets the smaller half "
+        "of all weights to zero.",
+    ),
+    click.option(
+        "--deploy",
+        type=click.Path(path_type=Path),
+        metavar="SMALL.onnx",
+        help="Run this model on the device instead, with a bound against MODEL: one that was "
+        "pruned, reduced or trained again, with equal activations layer by layer.",
     ),
     click.option(
         "--tolerance",

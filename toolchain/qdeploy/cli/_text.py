@@ -8,7 +8,7 @@ from qdeploy.fixedpoint import QFormat
 from qdeploy.ir import Firmware, FixedNetwork, Network, Verdict
 from qdeploy.ir.printing import text_down, text_up
 from qdeploy.report.figures import tightness
-from qdeploy.report.values import Material, Origins, Statement
+from qdeploy.report.values import Material, Origins, Reduced, Statement
 
 MOST_ROWS = 24
 MOST_NAMES = 3
@@ -30,6 +30,7 @@ def describe_build(
     """Return the whole account: model, formats, bound, firmware, validation, paths, time."""
     facts = [("model", model_line(material.network))]
     facts += [("note", note) for note in material.network.notes]
+    facts += reduced_lines(material.reduced)
     facts += statement_lines(material.statement) + decision_lines(material.statement)
     if tolerance:
         facts.append(("tolerance", tolerance))
@@ -64,6 +65,26 @@ def model_line(network: Network) -> str:
             plural(network.parameter_count, "parameter"),
         )
     )
+
+
+def reduced_lines(reduced: Reduced | None) -> list[tuple[str, str]]:
+    """Return what runs on the device in the place of the model."""
+    if reduced is None:
+        return []
+    before, after = reduced.before, reduced.after
+    changes = [
+        f"{old} to {new} {what}"
+        for what, old, new in (
+            ("hidden neurons", before.neurons, after.neurons),
+            ("parameters", before.parameters, after.parameters),
+            ("zero weights", before.zeros, after.zeros),
+            ("multiplications", before.macs, after.macs),
+        )
+        if old != new
+    ]
+    what = reduced.request or f"{reduced.network.source.name} in its place"
+    said = f"{what}: from {', '.join(changes)}" if changes else f"{what}: as large as before"
+    return [("device runs", said)]
 
 
 def formats_table(fixed: FixedNetwork) -> str:

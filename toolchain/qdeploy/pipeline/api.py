@@ -24,6 +24,8 @@ class NetworkOptions(TypedDict, total=False):
     input_format: str | None
     rounding: str
     quantizer: str | None
+    prune: str | None
+    deploy: Path | str | None
     tolerance: str | float | None
     norm: str
     method: str | None
@@ -90,6 +92,7 @@ def _options(model: Path | str, given: BuildOptions | NetworkOptions) -> Options
     options = Options(model=Path(model), **given)
     return replace(
         options,
+        deploy=None if options.deploy is None else Path(options.deploy),
         output=None if options.output is None else Path(options.output),
         tolerance=None if options.tolerance is None else str(options.tolerance),
     )

@@ -39,25 +39,43 @@ class Claim:
 def prove(
     network: Network,
     fixed: FixedNetwork,
+    places: proof.Places | None,
     regions: tuple[Box, ...],
     options: Options,
     watch: Stopwatch,
 ) -> proof.Certificate:
     """Search for a certificate within the work or the time that is given."""
+    wide = proof.side_by_side(network, fixed, places)
+    with watch.stage("certify"):
+        try:
+            found = _search(*wide, regions, options, watch)
+        except Interrupted as stopped:
+            # What is written down is the program that runs, not the one that was made wider.
+            best = replace(stopped.certificate, program=fixed, places=places)
+            raise Interrupted(best) from None
+    return replace(found, program=fixed, places=places)
+
+
+def _search(
+    network: Network,
+    fixed: FixedNetwork,
+    regions: tuple[Box, ...],
+    options: Options,
+    watch: Stopwatch,
+) -> proof.Certificate:
     request = CertifyRequest(
         work=options.work, time_limit=options.time_limit, methods=read_methods(options)
     )
-    with watch.stage("certify"):
-        found = search(network, fixed, regions, request, watch.tell, choose_crew(options))
-        kind = read_decision(options)
-        if kind is None:
-            return found
-        asked = DecideRequest(kind, options.work or options.time_limit or DEFAULT_WORK)
-        try:
-            decided = decide(network, fixed, regions, asked, watch.tell, choose_crew(options))
-        except KeyboardInterrupt:
-            raise Interrupted(found) from None
-        return replace(found, decision=decided)
+    found = search(network, fixed, regions, request, watch.tell, choose_crew(options))
+    kind = read_decision(options)
+    if kind is None:
+        return found
+    asked = DecideRequest(kind, options.work or options.time_limit or DEFAULT_WORK)
+    try:
+        decided = decide(network, fixed, regions, asked, watch.tell, choose_crew(options))
+    except KeyboardInterrupt:
+        raise Interrupted(found) from None
+    return replace(found, decision=decided)
 
 
 def attest(
@@ -73,21 +91,27 @@ def attest(
     if len(certificate.regions) > _MOST_RELAXED:
         return claim
     with watch.stage("attack"):
-        return replace(claim, statement=_with_relaxed(network, certificate.program, claim))
+        return replace(claim, statement=_with_relaxed(network, claim))
 
 
 _MOST_RELAXED = 16
 """Regions over which the attack with free roundings runs; it is only there for comparison."""
 
 
-def _with_relaxed(network: Network, fixed: FixedNetwork, claim: Claim) -> Statement:
+def _with_relaxed(network: Network, claim: Claim) -> Statement:
     """Say for each region how far free roundings could deviate."""
-    found = [attack_relaxed(network, fixed, r.box, seed=0) for r in claim.statement.regions]
+    wide = _wide(network, claim.certificate)
+    found = [attack_relaxed(*wide, r.box, seed=0) for r in claim.statement.regions]
     regions = tuple(
         replace(r, relaxed=None if f is None else f.linf)
         for r, f in zip(claim.statement.regions, found, strict=True)
     )
     return replace(claim.statement, regions=regions)
+
+
+def _wide(network: Network, certificate: proof.Certificate) -> tuple[Network, FixedNetwork]:
+    """Return network and program with equal layers, as the proof sees them."""
+    return proof.side_by_side(network, certificate.program, certificate.places)
 
 
 def unchecked(certificate: proof.Certificate, library: SourceTree) -> tuple[bytes, str]:
@@ -154,7 +178,7 @@ def origins_of(network: Network, claim: Claim, watch: Stopwatch) -> Origins:
     regions = claim.certificate.regions
     worst = max(range(len(regions)), key=lambda i: regions[i].linf)
     with watch.stage("explain"):
-        found = explain(network, claim.certificate.program, regions[worst])
+        found = explain(*_wide(network, claim.certificate), regions[worst])
     shares = tuple(Origin(s.layer, s.source, s.share) for s in found.shares)
     return Origins(worst, found.output, shares)
 

@@ -5,6 +5,7 @@ values or say which option is wrong. The command line and the Python API share a
 """
 
 import os
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -18,6 +19,7 @@ from qdeploy.diagnostics import UsageError
 from qdeploy.fixedpoint import MAX_BITS, QFormat, Rounding, parse_format
 from qdeploy.ir import Activations, Box, Network, QuantizeRequest
 from qdeploy.proof import DecisionKind
+from qdeploy.reduce import Amount, known_reducers
 
 DEFAULT_VECTORS = 256
 MOST_JOBS = 256
@@ -47,6 +49,9 @@ class Options:
     rounding: str = "nearest"
     quantizer: str | None = None
     """None: the same as `rounding`."""
+    prune: str | None = None
+    deploy: Path | None = None
+    """The model that runs on the device; None: the one that is certified against."""
     tolerance: str | None = None
     norm: str = "inf"
     method: str | None = None
@@ -164,6 +169,41 @@ def check_decision(options: Options, network: Network) -> None:
             f"--decision {options.decision}: the network has one output, so it decides nothing",
             fix="leave --decision out; --tolerance is for networks that compute a number",
         )
+
+
+def read_prune(options: Options) -> tuple[str, Amount] | None:
+    """Read --prune REDUCER:N or REDUCER:P%, and that --deploy is not given as well.
+
+    Raises:
+        UsageError: no known reducer, or no amount.
+    """
+    if options.prune is None:
+        return None
+    if options.deploy is not None:
+        raise UsageError(
+            "--prune makes the network that runs on the device, and --deploy names another one",
+            fix="give one of them; export the pruned model to use it with --deploy",
+        )
+    name, _, amount = options.prune.partition(":")
+    found = _AMOUNT.fullmatch(amount)
+    if name not in known_reducers() or found is None or not Fraction(found[1]):
+        known = ", ".join(f"{reducer}:N or {reducer}:P%" for reducer in known_reducers())
+        raise UsageError(
+            f"--prune {options.prune[:80]!r} does not say what is to go",
+            fix=f"write {known}, N more than 0 and P up to 100",
+        )
+    number = Fraction(found[1])
+    share = bool(found[2])
+    if (share and number > _WHOLE) or (not share and number.denominator != 1):
+        raise UsageError(
+            f"--prune {options.prune[:80]!r} asks for more than all or for a part of one",
+            fix="write for example neurons:8 or weights:50%",
+        )
+    return name, Amount(number / _WHOLE if share else number, share)
+
+
+_AMOUNT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(%?)")
+_WHOLE = 100
 
 
 def read_methods(options: Options) -> frozenset[str] | None:

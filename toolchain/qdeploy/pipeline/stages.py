@@ -43,8 +43,10 @@ from qdeploy.pipeline.options import (
     read_formats,
     read_methods,
     read_norm,
+    read_prune,
     read_tolerance,
 )
+from qdeploy.pipeline.reduction import Choice, check_alike, choose_network
 from qdeploy.pipeline.stopwatch import Stopwatch
 from qdeploy.pipeline.summary import certificate_summary, describe_firmware, describe_verdict
 from qdeploy.report.values import Material, Origins
@@ -57,6 +59,7 @@ class Program:
     """A model, quantised: the trained network, the integer program, and the regions meant."""
 
     network: Network
+    choice: Choice
     fixed: FixedNetwork
     regions: tuple[Box, ...]
 
@@ -177,13 +180,17 @@ def _program(options: Options, watch: Stopwatch) -> Program:
     check_limits(options)
     choose_crew(options)
     read_decision(options)
+    read_prune(options)
     with watch.stage("import"):
         network = importer.run(options.model)
         check_decision(options, network)
         regions = choose_regions(options, formats, network.inputs[0].size)
+    with watch.stage("reduce"):
+        choice = choose_network(options, network, regions)
     with watch.stage("quantize"):
-        fixed = quantize.run(network, formats.request(regions))
-    return Program(network, fixed, regions)
+        fixed = quantize.run(choice.network, formats.request(regions))
+        check_alike(options, network, fixed, choice)
+    return Program(network, choice, fixed, regions)
 
 
 def _claim(
@@ -193,7 +200,8 @@ def _claim(
     watch: Stopwatch,
 ) -> Claim:
     """Prove a bound, and bind it to what was made from the program."""
-    certificate = prove(program.network, program.fixed, program.regions, options, watch)
+    places, regions = program.choice.places, program.regions
+    certificate = prove(program.network, program.fixed, places, regions, options, watch)
     library, firmware = made
     return attest(program.network, certificate, library, firmware, watch)
 
@@ -224,6 +232,7 @@ def _material(
         program_digest=program_digest(program.fixed),
         statement=claim.statement,
         origins=origins,
+        reduced=program.choice.reduced,
         firmware=firmware,
         verdict=verdict,
     )

@@ -8,7 +8,17 @@ from qdeploy.ir import Box, Firmware, FixedNetwork, Network, Verdict
 from qdeploy.ir.printing import float_down, float_up
 from qdeploy.ops import known_ops
 from qdeploy.pipeline.stopwatch import Stopwatch
-from qdeploy.report.values import Bound, Decided, Found, Material, Origins, RegionResult, Statement
+from qdeploy.report.values import (
+    Bound,
+    Decided,
+    Found,
+    Material,
+    Origins,
+    Reduced,
+    RegionResult,
+    Size,
+    Statement,
+)
 
 BUILD_SCHEMA = 1
 
@@ -23,6 +33,7 @@ def certificate_summary(material: Material, code: ExitCode, watch: Stopwatch) ->
         "model": describe_model(material.network),
         "formats": describe_formats(material.fixed),
         "program_digest": material.program_digest,
+        "pruning": _reduced(material.reduced),
         "certificate": {
             **describe_statement(material.statement, seconds.get("certify", 0.0)),
             "origins": _origins(material.origins),
@@ -143,6 +154,29 @@ def describe_statement(statement: Statement, seconds: float) -> dict[str, Any]:
         "decision": _decided(statement.decided),
         "seconds": seconds,
         "sha256": statement.certificate_sha256,
+    }
+
+
+def _reduced(reduced: Reduced | None) -> dict[str, Any] | None:
+    """Return the `pruning` part: what runs on the device in the place of the model."""
+    if reduced is None:
+        return None
+    source = reduced.network.source
+    return {
+        "request": reduced.request or None,
+        "deployed": None if reduced.request else {"name": source.name, "sha256": source.sha256},
+        "before": _size(reduced.before),
+        "after": _size(reduced.after),
+        "rows": [list(rows) for rows in reduced.rows],
+    }
+
+
+def _size(size: Size) -> dict[str, int]:
+    return {
+        "neurons": size.neurons,
+        "parameters": size.parameters,
+        "zeros": size.zeros,
+        "macs": size.macs,
     }
 
 

@@ -25,16 +25,12 @@ from qdeploy.ir import Box, FractionArray, Network, Node, exact
 from qdeploy.proof.curves import OnGrid, on_grid
 from qdeploy.proof.dyadic import Raw, integers, nearest
 from qdeploy.proof.pair import Layer, MismatchError, Pair
+from qdeploy.proof.placing import LARGEST_WEIGHTS, Places, check_places
 
 GRID = 64
 """Parameters are multiples of 2**-GRID; what rounding them there costs is bounded and counted."""
 _EVERYTHING = QFormat(64, 0)
 """Stands where a program's format would: whole numbers, of which all values are multiples."""
-LARGEST_WEIGHTS = 1 << 22
-"""Entries of all matrices of both networks together, once they stand side by side."""
-
-Places = tuple[tuple[int, ...], ...]
-"""Per hidden layer and neuron of the second network: the row it stands in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +188,7 @@ class SideBySide:
             raise MismatchError("the networks differ in the number of outputs")
         widths = [first[0].weight.shape[1]]
         widths += [max(a.width, b.width) for a, b in zip(first, second, strict=True)]
-        _check_places(second, places, widths)
+        check_places([widths[0], *(layer.width for layer in second)], places, widths)
         own = tuple(tuple(range(layer.width)) for layer in first[:-1])
         left, right = _placed(first, own, widths), _placed(second, places, widths)
         curves = [_curve(step.activation) for step in first]
@@ -242,16 +238,6 @@ def _pair(left: list[_Placed], right: list[_Placed], curves: list[OnGrid | None]
         for a, b, curve in zip(left, right, curves, strict=True)
     ]
     return Pair(_EVERYTHING, Rounding.NEAREST, tuple(layers), GRID)
-
-
-def _check_places(second: list[Step], places: Places, widths: list[int]) -> None:
-    if len(places) != len(second) - 1:
-        raise MismatchError("neurons are placed for another number of layers")
-    for layer, rows, width in zip(second, places, widths[1:], strict=False):
-        if len(rows) != layer.width or len(set(rows)) != len(rows):
-            raise MismatchError("not every neuron has a place of its own")
-        if min(rows) < 0 or max(rows) >= width:
-            raise MismatchError("a neuron is placed outside its layer")
 
 
 def _placed(layers: list[Step], places: Places, widths: list[int]) -> list[_Placed]:

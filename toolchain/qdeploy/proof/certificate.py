@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from qdeploy.ir import Box, FixedNetwork
 from qdeploy.proof.cone import Dual
+from qdeploy.proof.placing import Places
 
 ASSUMPTIONS = (
     "The reference is the ONNX graph as stored, evaluated over the real numbers on its stored "
@@ -157,3 +158,5 @@ class Certificate:
     """The budget of the search, in predicted seconds of one core, with which equal requests find
     this certificate again; None where the clock or a person ended the search. Proves nothing."""
     decision: DecisionClaim | None = None
+    places: Places | None = None
+    """Where the program's neurons stand beside the network's; None: both have equal layers."""

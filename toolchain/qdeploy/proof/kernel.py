@@ -32,6 +32,7 @@ from qdeploy.proof.cone import Cone, Dual, DualError
 from qdeploy.proof.dyadic import Raw, two_to, widest
 from qdeploy.proof.enclosure import Ranges
 from qdeploy.proof.pair import MismatchError, Pair, align, coarse_grid, outputs_at
+from qdeploy.proof.placing import side_by_side
 from qdeploy.proof.ranges import (
     analyse,
     analysis_operations,
@@ -358,6 +359,7 @@ def check(network: Network, certificate: Certificate) -> tuple[Proven, ...]:
         raise RefusedError("regions: the certificate claims nothing")
     if len(certificate.regions) > LARGEST_REGIONS:
         raise RefusedError(f"regions: more than {LARGEST_REGIONS}")
+    network, certificate = _equally_sized(network, certificate)
     whole = _prove_whole_again(network, certificate)
     proven = tuple(
         _check_region(network, certificate.program, claim, f"region {index}")
@@ -372,6 +374,15 @@ def check(network: Network, certificate: Certificate) -> tuple[Proven, ...]:
     return tuple(
         replace(bound, decision=found) for bound, found in zip(proven, decided, strict=True)
     )
+
+
+def _equally_sized(network: Network, certificate: Certificate) -> tuple[Network, Certificate]:
+    """Return what is to be checked with both sides equally deep and wide; both compute the same."""
+    try:
+        network, program = side_by_side(network, certificate.program, certificate.places)
+    except MismatchError as problem:
+        raise RefusedError(f"places: {problem}") from problem
+    return network, replace(certificate, program=program)
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,6 +243,18 @@ def check_accumulators(program: FixedNetwork) -> None:
             _check_accumulator(node, source.format, output.format, output.rounding, magnitude)
 
 
+def check_structure(program: FixedNetwork) -> None:
+    """Refuse nodes that lack an array, or whose arrays do not fit their tensors.
+
+    Raises:
+        MismatchError: one does.
+    """
+    for node in program.nodes:
+        _check_fields(node)
+        source, output = program.tensor(node.inputs[0]), program.tensor(node.output)
+        _check_shapes(node, source.tensor.size, output.tensor.size)
+
+
 def _reach(node: FixedNode, program: FixedNetwork, entering: tuple[int, int]) -> tuple[int, int]:
     """Return the least and the greatest code a node can emit."""
     if node.op == "relu":

@@ -22,12 +22,13 @@ from qdeploy import ops
 from qdeploy.diagnostics import RefusedError
 from qdeploy.ir import Box, Network, exact
 from qdeploy.proof import cone, kernel, paper
-from qdeploy.proof.alignment import GRID, Places, SideBySide, Step, chains
+from qdeploy.proof.alignment import GRID, SideBySide, Step, chains
 from qdeploy.proof.certificate import SignedDual
 from qdeploy.proof.cone import Cone, Dual, DualError
 from qdeploy.proof.dyadic import Interval, Raw, ceil_to_grid, down, integers, two_to
 from qdeploy.proof.enclosure import Ranges, Signal
 from qdeploy.proof.pair import MismatchError, Pair
+from qdeploy.proof.placing import Places
 from qdeploy.proof.ranges import boxes_on_grid, enclose, reference_error
 from qdeploy.proof.rounded import decimal_above, decimal_below
 

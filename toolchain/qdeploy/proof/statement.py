@@ -32,6 +32,7 @@ from qdeploy.proof.certificate import (
     Witness,
 )
 from qdeploy.proof.packed import pack, unpack
+from qdeploy.proof.placing import Places
 from qdeploy.proof.strict import LONGEST_NUMBER, STATEMENT_TYPE, Json
 from qdeploy.proof.strict import bound as _bound
 from qdeploy.proof.strict import canonical as _canonical
@@ -137,6 +138,8 @@ def _seal(predicate: Json, subject: object) -> dict[str, str]:
     seal["program structure"] = _digest([nodes, program["inputs"], program["outputs"]])
     for index, region in enumerate(predicate["regions"]):
         seal |= _seal_region(region, f"region {index}")
+    if "places" in predicate:
+        seal["places"] = _digest(predicate["places"])
     if "decision" in predicate:
         seal |= _seal_decision(predicate["decision"])
     return seal
@@ -182,6 +185,8 @@ def _encode(statement: Statement) -> Json:
         "work": None if certificate.work is None else repr(float(certificate.work)),
         "assumptions": list(ASSUMPTIONS),
     }
+    if certificate.places is not None:
+        predicate["places"] = [list(rows) for rows in certificate.places]
     if certificate.decision is not None:
         predicate["decision"] = _encode_decision(certificate.decision)
     predicate["seal"] = _seal(predicate, subject)
@@ -279,6 +284,7 @@ def _decode(data: Json) -> Statement:
         tuple(_decode_region(region) for region in predicate["regions"]),
         None if predicate["work"] is None else _work(predicate["work"]),
         _decode_decision(predicate["decision"]) if "decision" in predicate else None,
+        _decode_places(predicate["places"]) if "places" in predicate else None,
     )
     subjects = {_text(s["name"]): _text(s["digest"]["sha256"]) for s in data["subject"]}
     if subjects.get(_model_subject(certificate)) != certificate.model_sha256:
@@ -355,6 +361,12 @@ def _decode_case(case: Json | None) -> Unchanged | Attacked | None:
         return Attacked(_decode_point(case["x"]))
     network, device = (_decode_tree(case[name]) for name in ("network", "device"))
     return Unchanged(_integer(case["winner"]), network, device)
+
+
+def _decode_places(layers: object) -> Places:
+    if not isinstance(layers, list) or not all(isinstance(rows, list) for rows in layers):
+        raise TypeError("places are lists of lists")
+    return tuple(tuple(_integer(row) for row in rows) for rows in layers)
 
 
 def _decode_cone(data: Json) -> ConePart:

@@ -25,7 +25,7 @@ from qdeploy.report.figures import (
     tightness,
     times_free,
 )
-from qdeploy.report.values import Material, RegionResult, Statement
+from qdeploy.report.values import Material, Reduced, RegionResult, Statement
 
 MOST_SIDES = 64
 MOST_REGIONS = 64
@@ -93,6 +93,7 @@ def _values(material: Material) -> dict[str, object]:
         "proven": statement.bound is not None,
         "headline": _headline(statement),
         "decision": _decision(statement),
+        "reduced": "" if material.reduced is None else _reduced(material.reduced),
         "regions": tuple(_region(r, i) for i, r in enumerate(statement.regions[:MOST_REGIONS])),
         "omitted_regions": max(0, len(statement.regions) - MOST_REGIONS),
         "formats": format_chart(material.fixed),
@@ -144,6 +145,19 @@ def _decision(statement: Statement) -> dict[str, object] | None:
         "margin": "" if margin is None else text_up(margin),
         **decision_bar(decided),
     }
+
+
+def _reduced(reduced: Reduced) -> str:
+    """Say what runs on the device in the place of the model."""
+    before, after = reduced.before, reduced.after
+    name = reduced.network.source.name
+    what = f"it was pruned ({reduced.request})" if reduced.request else f"{name} runs in its place"
+    return (
+        f"The device does not run the trained network itself: {what}. Hidden neurons "
+        f"{before.neurons} → {after.neurons}, parameters {before.parameters} → "
+        f"{after.parameters}, zero weights {before.zeros} → {after.zeros}. What that changes is "
+        "part of every bound here."
+    )
 
 
 def _region(result: RegionResult, index: int) -> RegionView:

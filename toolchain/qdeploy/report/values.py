@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from qdeploy.ir import Box, Firmware, FixedNetwork, Network, Verdict
+from qdeploy.ops import known_ops
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,42 @@ class Origins:
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """How large a network is."""
+
+    neurons: int
+    """Of hidden layers."""
+    parameters: int
+    zeros: int
+    """Weights that are zero."""
+    macs: int
+
+    @staticmethod
+    def of(network: Network) -> "Size":
+        """Count."""
+        weights = [n.parameters["weight"] for n in network.nodes if n.op == "dense"]
+        return Size(
+            sum(len(weight) for weight in weights[:-1]),
+            network.parameter_count,
+            sum(int((weight == 0).sum()) for weight in weights),
+            sum(known_ops()[n.op].multiplications(n) for n in network.nodes),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """A smaller network that runs on the device in the place of the imported one."""
+
+    request: str
+    """What --prune asked for; empty: another model file was given."""
+    network: Network
+    rows: tuple[tuple[int, ...], ...]
+    """Per hidden layer: the row of the imported network that each neuron is, or stands beside."""
+    before: Size
+    after: Size
+
+
+@dataclass(frozen=True, slots=True)
 class Material:
     """All that a build knows when its report is written."""
 
@@ -131,3 +168,4 @@ class Material:
     firmware: Firmware | None = None
     verdict: Verdict | None = None
     origins: Origins | None = None
+    reduced: Reduced | None = None
