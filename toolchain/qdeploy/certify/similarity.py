@@ -248,8 +248,10 @@ def place(network: Network, deployed: Network) -> Places | None:
     counts = [len(placing.widths_of(n)) for n in (network, deployed)]
     first = _dense_steps(placing.repeated(network, counts[1] - counts[0]))
     second = _dense_steps(placing.repeated(deployed, counts[0] - counts[1]))
-    if len(first) == 0 or first[0].weight.shape[1] != second[0].weight.shape[1]:
-        raise MismatchError("the networks differ in the number of inputs")
+    if not first or not second:
+        raise MismatchError("one side has no dense layer")
+    if first[0].weight.shape[1] != second[0].weight.shape[1]:
+        raise MismatchError("they differ in the number of inputs")
     places = match(first, second)
     natural = tuple(tuple(range(layer.width)) for layer in first[:-1])
     return None if counts[0] == counts[1] and places == natural else places

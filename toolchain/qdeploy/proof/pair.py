@@ -117,9 +117,7 @@ def align(network: Network, program: FixedNetwork, grid: int | None = None) -> P
     """
     if len(program.inputs) != 1 or len(program.outputs) != 1:
         raise MismatchError("the program must have one input and one output")
-    for tensor in program.tensors:
-        if tensor.format.bits > MAX_BITS:
-            raise MismatchError(f"program tensor {tensor.id} is wider than {MAX_BITS} bits")
+    _check_words(program)
     # A program of very many layers is refused before any of them is looked at more closely.
     reals = _real_layers(network)
     codes = _code_layers(program, reals)
@@ -244,15 +242,22 @@ def check_accumulators(program: FixedNetwork) -> None:
 
 
 def check_structure(program: FixedNetwork) -> None:
-    """Refuse nodes that lack an array, or whose arrays do not fit their tensors.
+    """Refuse tensors that are too wide, and nodes whose arrays are missing or do not fit them.
 
     Raises:
-        MismatchError: one does.
+        MismatchError: there is one.
     """
+    _check_words(program)
     for node in program.nodes:
         _check_fields(node)
         source, output = program.tensor(node.inputs[0]), program.tensor(node.output)
         _check_shapes(node, source.tensor.size, output.tensor.size)
+
+
+def _check_words(program: FixedNetwork) -> None:
+    for tensor in program.tensors:
+        if tensor.format.bits > MAX_BITS:
+            raise MismatchError(f"program tensor {tensor.id} is wider than {MAX_BITS} bits")
 
 
 def _reach(node: FixedNode, program: FixedNetwork, entering: tuple[int, int]) -> tuple[int, int]:

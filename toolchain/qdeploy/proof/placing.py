@@ -15,7 +15,7 @@ is sound, a good one makes bounds tight. What a device runs has none of this.
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 import numpy as np
@@ -87,8 +87,8 @@ def check_places(own: Sequence[int], places: Places, widths: Sequence[int]) -> N
     """
     if len(places) != len(own) - 2:
         raise MismatchError("neurons are placed for another number of layers")
-    for count, rows, width in zip(own[1:-1], places, widths[1:-1], strict=True):
-        if len(rows) != count or len(set(rows)) != len(rows):
+    for neurons, rows, width in zip(own[1:-1], places, widths[1:-1], strict=True):
+        if len(rows) != neurons or len(set(rows)) != len(rows):
             raise MismatchError("not every neuron has a place of its own")
         if min(rows) < 0 or max(rows) >= width:
             raise MismatchError("a neuron is placed outside its layer")
@@ -223,10 +223,8 @@ def _unrepeatable(op: str) -> MismatchError:
 def _fresh(chain: Network | FixedNetwork) -> str:
     """Return the beginning of names that nothing has."""
     taken = [t.id for t in chain.tensors] + [node.name for node in chain.nodes]
-    name = "again"
-    while any(known.startswith(name) for known in taken):
-        name += "n"
-    return name
+    names = (f"again{k}" for k in count())
+    return next(name for name in names if not any(t.startswith(name) for t in taken))
 
 
 # --- width -----------------------------------------------------------------------------------
@@ -292,6 +290,8 @@ class _Layers:
         """Return an activation's array, with a number for every row if it has one a neuron."""
         if _PER_NEURON.get(op) != name or array.size == 1:
             return array
+        if array.shape != (len(self.rows),):
+            raise MismatchError(f"a {op} has {array.size} numbers for {len(self.rows)} neurons")
         return _spread(array, list(self.rows), (self.width,))
 
 
