@@ -1,9 +1,13 @@
 """Every emulated board answers every vector as the Python model does, over its serial port."""
 
+import json
+
 import numpy as np
 import pytest
 from qdeploy import boards, deploy
+from qdeploy.cli import main
 from support import devices
+from support.controller import write_dense_chain
 
 PROGRAMS = (3, 8, "wide")
 
@@ -68,3 +72,28 @@ def test_a_reset_device_comes_back_and_computes_the_same():
             device.reset()
             assert np.array_equal(device.infer(vectors.codes).outputs, before)
             assert np.array_equal(before, vectors.expected)
+
+
+def test_a_pruned_build_runs_and_stays_within_its_bound(tmp_path, capsys):
+    """From the command line to the emulated board and back: smaller, and all it promises."""
+    model = write_dense_chain(tmp_path / "model.onnx", (3, 12, 10, 2))
+    sizes = {}
+    for name, extra in (("whole", []), ("pruned", ["--prune", "neurons:50%"])):
+        out = tmp_path / name
+        line = ["build", str(model), "--inputs", "-1:1", "--bits", "8", "-o", str(out), "--json"]
+        devices.need_compiler(boards.load("virtual-m4"), None)
+        devices.need_emulator(boards.load("virtual-m4"))
+        assert main([*line, "--work", "0.1", "--decision", "argmax", *extra]) == 0
+        sizes[name] = json.loads(capsys.readouterr().out)
+        verdict = sizes[name]["validation"]
+        assert (verdict["bit_exact"], verdict["within_bound"]) == (True, True)
+        assert 0 < verdict["max_deviation"] <= sizes[name]["certificate"]["linf"]
+    for key in ("flash_bytes", "ram_bytes"):
+        assert sizes["pruned"]["firmware"][key] < sizes["whole"]["firmware"][key]
+    runs = [sizes[name]["validation"]["instructions"] for name in ("pruned", "whole")]
+    assert runs[0] < 0.7 * runs[1]
+    assert "it was pruned (neurons:50%)" in (tmp_path / "pruned/certificate.html").read_text()
+    assert main(["validate", str(tmp_path / "pruned"), "--vectors", "40"]) == 0
+    sources = ["--sources", str(tmp_path / "pruned/library")]
+    certificate = str(tmp_path / "pruned/certificate.json")
+    assert main(["verify", certificate, "--model", str(model), *sources]) == 0

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from qdeploy import certify, quantize
+from qdeploy import certify, proof, quantize
 from qdeploy.certify import CertifyRequest
 from qdeploy.certify.explain import (
     INPUT,
@@ -75,6 +75,29 @@ def test_a_weight_that_somebody_removed_is_pruning():
     named = {source: share for source, share in found.items() if source != RELAXATION}
     assert max(named, key=named.get) == PRUNING
     assert named[PRUNING] > 0.25
+
+
+@pytest.mark.parametrize("gone", [0, 1])
+def test_a_neuron_that_is_gone_is_pruning_folded_or_not(gone):
+    """Its weights, its column, and what a bias holds instead of it."""
+    steady = [(np.float32([[0.75], [0.5]]), np.float32([0.75, 0.5])), "relu", LAYERS[2]]
+    network = build_network(1, steady)
+    stays = 1 - gone
+    for middle in (0.0, 0.5):
+        weight, leaving = np.float32([[0.75], [0.5]])[[stays]], LAYERS[2][0][:, [stays]]
+        bias = np.float32([LAYERS[2][0][0, gone] * middle])
+        thinner = [(weight, np.float32([[0.75, 0.5][stays]])), "relu", (leaving, bias)]
+        small = quantize.run(build_network(1, thinner), replace(EXACT, input_format=QFormat(2, 10)))
+        found = shares(*side_by_side(network, EXACT, small, ((stays,),)))
+        named = {source: share for source, share in found.items() if source != RELAXATION}
+        assert max(named, key=named.get) == PRUNING
+        assert named[PRUNING] > 0.9
+        assert named[WEIGHTS] == 0
+
+
+def side_by_side(network, request, program, places):
+    wide = proof.side_by_side(network, program, places)
+    return wide[0], request, wide[1]
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -252,6 +252,8 @@ def place(network: Network, deployed: Network) -> Places | None:
         raise MismatchError("one side has no dense layer")
     if first[0].weight.shape[1] != second[0].weight.shape[1]:
         raise MismatchError("they differ in the number of inputs")
+    if first[-1].width != second[-1].width:
+        raise MismatchError("they differ in the number of outputs")
     places = match(first, second)
     natural = tuple(tuple(range(layer.width)) for layer in first[:-1])
     return None if counts[0] == counts[1] and places == natural else places
