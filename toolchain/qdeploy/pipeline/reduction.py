@@ -4,11 +4,13 @@ Whichever it is, the bound is proven against the imported one.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from qdeploy import certify, importer, proof, reduce
 from qdeploy.diagnostics import InputError, Where
 from qdeploy.ir import Box, FixedNetwork, Network
 from qdeploy.pipeline.options import Options, read_prune
+from qdeploy.pipeline.stopwatch import Stopwatch
 from qdeploy.reduce import PruneRequest
 from qdeploy.report.values import Reduced, Size
 
@@ -24,7 +26,9 @@ class Choice:
     """For people; None: it is the imported network."""
 
 
-def choose_network(options: Options, network: Network, regions: tuple[Box, ...]) -> Choice:
+def choose_network(
+    options: Options, network: Network, regions: tuple[Box, ...], watch: Stopwatch
+) -> Choice:
     """Return the network that runs on the device.
 
     Raises:
@@ -33,19 +37,29 @@ def choose_network(options: Options, network: Network, regions: tuple[Box, ...])
     """
     asked = read_prune(options)
     if asked is not None:
-        reduction = reduce.run(network, PruneRequest(*asked, regions))
-        kept = reduction.kept
-        smaller = reduction.network.parameter_count < network.parameter_count
-        told = _told(options.prune or "", network, reduction.network, kept)
-        return Choice(reduction.network, kept if smaller else None, told)
-    if options.deploy is None:
-        return Choice(network, None, None)
-    deployed = importer.run(options.deploy)
+        with watch.stage("reduce"):
+            return _pruned(options, network, PruneRequest(*asked, regions))
+    if options.deploy is not None:
+        with watch.stage("reduce"):
+            return _deployed(options, network, options.deploy)
+    return Choice(network, None, None)
+
+
+def _pruned(options: Options, network: Network, request: PruneRequest) -> Choice:
+    reduction = reduce.run(network, request)
+    smaller = reduction.kept != _in_order(network)
+    told = _told(options.prune or "", network, reduction.network, reduction.kept)
+    return Choice(reduction.network, reduction.kept if smaller else None, told)
+
+
+def _deployed(options: Options, network: Network, path: Path) -> Choice:
+    deployed = importer.run(path)
     try:
         places = certify.place(network, deployed)
     except proof.MismatchError as problem:
         raise _unlike(options, problem) from problem
-    return Choice(deployed, places, _told("", network, deployed, places or _in_order(deployed)))
+    rows = _in_order(deployed) if places is None else places
+    return Choice(deployed, places, _told("", network, deployed, rows))
 
 
 def check_alike(options: Options, network: Network, fixed: FixedNetwork, choice: Choice) -> None:

@@ -185,8 +185,7 @@ def _program(options: Options, watch: Stopwatch) -> Program:
         network = importer.run(options.model)
         check_decision(options, network)
         regions = choose_regions(options, formats, network.inputs[0].size)
-    with watch.stage("reduce"):
-        choice = choose_network(options, network, regions)
+    choice = choose_network(options, network, regions, watch)
     with watch.stage("quantize"):
         fixed = quantize.run(choice.network, formats.request(regions))
         check_alike(options, network, fixed, choice)
