@@ -237,6 +237,14 @@ def test_another_placing_is_not_what_the_bound_was_proven_with() -> None:
         proof.check(network, replace(certificate, places=None))
 
 
+@pytest.mark.parametrize("shapes", [((1, 3, 2), (1, 3, 3, 2)), ((1, 3, 3, 2), (1, 3, 2))], ids=str)
+def test_a_layer_of_tanh_cannot_be_handed_on(shapes) -> None:
+    network, deployed = (other_network(1, widths, "tanh") for widths in shapes)
+    program = quantize.run(deployed, QuantizeRequest((UNIT_BOX,), bits=6))
+    with pytest.raises(MismatchError, match="a tanh cannot be handed on unchanged"):
+        side_by_side(network, program, ((0, 1, 2), (0, 1, 2)))
+
+
 # --- hostile programs ------------------------------------------------------------------------
 
 
@@ -403,12 +411,12 @@ WRONG: list[Callable[[pytest.MonkeyPatch], None]] = [
 def violations() -> int:
     """How many small pruned programs have a bound below their exact worst case."""
     count = 0
-    for seed in range(12):
+    for seed in (1, 2, 3, 19, 23, 26, 39):
         network = other_network(seed, (1, 4, 3, 1))
         kept = neurons.REDUCER.reduce(network, 2, (UNIT_BOX,)).kept
         # What is folded into biases is as large as what it stands for: damage would not show.
         thinner = neurons._without(network, kept, [])
-        program = quantize.run(thinner, QuantizeRequest((UNIT_BOX,), bits=8))
+        program = quantize.run(thinner, QuantizeRequest((UNIT_BOX,), bits=7))
         known = kernel.analysis(*side_by_side(network, program, kept), UNIT_BOX)
         bound = kernel.prove_part(known, "linear", None).per_output[0]
         count += worst_deviation(network, program, UNIT_BOX)[0] > bound
