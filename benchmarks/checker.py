@@ -91,7 +91,7 @@ def random_dual(facts: Cone, sign: int) -> Dual:
     count = len(pairs) + len(facts.complements)
     offered = Facts(facts, pairs, np.empty((0, count)), np.ones(count))
     guess = Candidate("random", 1.0, rng.exponential(1e-3 / facts.size, size=count), 0)
-    dual = repair(offered, kernel.side_objective(facts, 0, sign)[0], guess)
+    dual = repair(offered, sides.side_objective(facts, 0, sign)[0], guess)
     assert dual is not None
     return dual
 

@@ -132,7 +132,7 @@ def problems(name: str) -> list[Problem]:
     data = independent.part(here.text, "sdp")["data"]
     facts = here.known().cone(slacks=data["slacks"])
     found = [
-        Problem(facts, kernel.side_objective(facts, s["output"], s["sign"])[0], Dual.of(s["dual"]))
+        Problem(facts, sides.side_objective(facts, s["output"], s["sign"])[0], Dual.of(s["dual"]))
         for s in data["sides"]
     ]
     if data["norm"] is not None:
@@ -148,7 +148,7 @@ def random_problem(seed: int) -> Problem:
     pairs = tuple(itertools.combinations(range(len(facts.forms)), 2))[:: seed + 1]
     count = len(pairs) + len(facts.complements)
     offered = Facts(facts, pairs, np.empty((0, count)), np.ones(count))
-    objective = kernel.side_objective(facts, seed % 2, 1)[0]
+    objective = sides.side_objective(facts, seed % 2, 1)[0]
     dual = repair(offered, objective, Candidate("", 1.0, rng.exponential(0.1, size=count), 0))
     assert dual is not None
     products = {(i, j): m for i, j, m in dual.products}

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 Reals = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-TYPICAL_ITERATIONS = 22
+TYPICAL_ITERATIONS = 25
 _MOST_ITERATIONS = 50
 _SHORT_OF_THE_EDGE = 0.95
 _TOLERANCE = 2e-4

@@ -46,12 +46,12 @@ _VIOLATED = -1e-4
 """Of products of forms of unit norm, at moments of order 1."""
 _MORE_PER_COMPONENT = 8
 """Products that a round adds, for every component of chi."""
-_CARRIES = 1e-4
-"""Multiplier, of facts of unit norm and an objective of order 1, below which a product is let go."""
+_CARRIES = 0.03
+"""Multiplier over moment below which a product is let go: one of both vanishes at the optimum."""
 _PARALLEL = 1e-9
 _SECONDS_PER_GATHER, _SECONDS_PER_PIVOT = 1.8e-8, 6e-12
 _SECONDS_PER_MOMENT = 1.1e-9
-_SECONDS_PER_EXACT_PRODUCT = 1.5e-6
+_SECONDS_PER_EXACT_PRODUCT = 1.5e-7
 """Of Python's integers, in all that repairs a dual and checks it."""
 
 
@@ -189,9 +189,7 @@ def _following(offered: Menu, found: interior.Moments, pairs: Pairs) -> Pairs:
     more = [pair for pair in candidates if pair not in known][:most]
     if not more:
         return ()
-    kept = [
-        pair
-        for pair, multiplier in zip(pairs, found.multipliers, strict=False)
-        if pair[0] == 0 or multiplier > _CARRIES
-    ]
+    left, right = np.array(pairs, dtype=np.int64).T
+    carries = found.multipliers[: len(pairs)] > _CARRIES * moments[left, right]
+    kept = [pair for pair, keep in zip(pairs, carries, strict=True) if keep or pair[0] == 0]
     return tuple(sorted([*kept, *more]))

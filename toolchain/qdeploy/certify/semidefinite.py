@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.certify.solvers import Candidate, ConicProblem, Solver
-from qdeploy.proof import cone, kernel
+from qdeploy.proof import cone, sides
 from qdeploy.proof.certificate import SignedDual
 from qdeploy.proof.cone import Cone, Dual
 from qdeploy.proof.dyadic import Raw, widest
 
 _CORE = frozenset({"y_phi", "y_psi", "z_phi", "z_psi", "y_below", "y_above", "z_below", "z_above"})
+_OF_RANGES = ("_from", "_to")
+"""Forms that are offered alone: all their products at once would be too many."""
 SMALLEST_COLUMN = 1e-12
 _ITERATIONS = 35
 MOST_EXTRA_BITS = 60
@@ -96,7 +98,9 @@ def _chosen_pairs(tags: tuple[tuple[str, int, int], ...]) -> list[tuple[int, int
     core = [i for i, tag in enumerate(tags) if tag[0] in _CORE]
     chosen.update(itertools.combinations(core, 2))
     by_neuron: dict[tuple[int, int], list[int]] = {}
-    for i, (_, layer, neuron) in enumerate(tags[1:], start=1):
+    for i, (kind, layer, neuron) in enumerate(tags[1:], start=1):
+        if kind.endswith(_OF_RANGES):
+            continue
         by_neuron.setdefault((layer, neuron), []).append(i)
     for members in by_neuron.values():
         chosen.update(itertools.combinations(members, 2))
@@ -120,7 +124,7 @@ def symmetric_products(
 
 def prove_side(facts: Facts, solver: Solver, output: int, sign: int) -> SignedDual | None:
     """Ask for a bound on sign * deviation of an output; None where the answer proves nothing."""
-    matrix, _, _ = kernel.side_objective(facts.cone, output, sign)
+    matrix, _, _ = sides.side_objective(facts.cone, output, sign)
     dual = prove_objective(facts, solver, matrix)
     return None if dual is None else SignedDual(output, sign, dual)
 

@@ -31,6 +31,15 @@ class SignedDual:
 
 
 @dataclass(frozen=True, slots=True)
+class InnerStage:
+    """Proofs of ends of ranges inside one hidden layer, over a cone of the layers before it."""
+
+    layer: int
+    sides: tuple[SignedDual, ...]
+    """`output` counts y of every neuron, then the program's sums, then sums - y."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConePart:
     """Data of the semidefinite method."""
 
@@ -39,6 +48,8 @@ class ConePart:
     """Both signs of an output, or neither: the other methods then bound it."""
     norm: Dual | None
     """Proof of the squared 2-norm, if there is one."""
+    inner: tuple[InnerStage, ...] = ()
+    """Ranges that are proven first, layer after layer, and used by all that follows."""
 
 
 @dataclass(frozen=True, slots=True)

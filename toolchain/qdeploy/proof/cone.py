@@ -174,6 +174,12 @@ class _Builder:
             self.tags.append(tag)
 
 
+    def cone(self, objective: Forms, entering: tuple[Forms, Forms]) -> Cone:
+        """Return what was recorded."""
+        rows, complements = np.stack(self.rows), tuple(self.complements)
+        return Cone(rows, tuple(self.tags), complements, objective, self.grid, entering)
+
+
 def normalised(row: Raw, grid: int) -> tuple[Raw, int]:
     """Divide a form by 2**k so that its largest coefficient is about 1; return it and k.
 
@@ -197,10 +203,16 @@ def stack(parts: list[Forms]) -> Forms:
     )
 
 
-def count_variables(pair: Pair, ranges: Ranges, *, slacks: bool) -> int:
-    """Return the size of chi: what a cone over this pair and box would cost."""
+def count_variables(
+    pair: Pair, ranges: Ranges, *, slacks: bool, depth: int | None = None
+) -> int:
+    """Return the size of chi: what a cone over this pair and box would cost.
+
+    `depth`: of the first layers only.
+    """
     count = 1 + _wide(ranges.input.a) + _wide(ranges.input.e)
-    for index, (layer, found) in enumerate(zip(pair.layers, ranges.layers, strict=True)):
+    layers = list(zip(pair.layers, ranges.layers, strict=True))[:depth]
+    for index, (layer, found) in enumerate(layers):
         match layer.curve:
             case Pieces():
                 for place in layer.curve.breakpoints:
@@ -229,27 +241,58 @@ def build(pair: Pair, ranges: Ranges, *, slacks: bool) -> Cone:
 
     `slacks`: rounding errors of hidden layers are variables; otherwise they are residuals.
     """
+    depth = len(pair.layers)
     builder = _Builder(pair.grid, count_variables(pair, ranges, slacks=slacks))
+    entering, (_, e) = _walk(builder, (pair, ranges), depth, slacks=slacks)
+    return builder.cone(e, entering)
+
+
+def build_inner(pair: Pair, ranges: Ranges, layer: int, *, slacks: bool) -> Cone:
+    """Derive the facts of the layers before one; the objective is its y, its sums, and sums - y."""
+    size = count_variables(pair, ranges, slacks=slacks, depth=layer)
+    builder = _Builder(pair.grid, size)
+    entering, (a, e) = _walk(builder, (pair, ranges), layer, slacks=slacks)
+    y, d = affine(pair.layers[layer], a, e, pair.grid)
+    return builder.cone(stack([y, y + d, d]), entering)
+
+
+InnerEnd = tuple[int, int, int]
+"""(value, sign, raw): sign * a value of `build_inner`'s objective is at most raw, on the grid."""
+
+_Entering = tuple[Forms, Forms]
+
+
+def _walk(
+    builder: _Builder, known: tuple[Pair, Ranges], depth: int, *, slacks: bool
+) -> tuple[_Entering, _Entering]:
+    """Record the facts of the first layers; return (a, e) of the input and behind them."""
+    pair, ranges = known
     a = builder.variables(ranges.input.a, "x", -1)
     e = builder.variables(ranges.input.e, "e", -1)
     if pair.input_rounding is Rounding.TRUNC:
         _record_truncation(builder, a, e)
     entering = (a, e)
     last = len(pair.layers) - 1
-    for index, (layer, found) in enumerate(zip(pair.layers, ranges.layers, strict=True)):
+    for index, (layer, found) in enumerate(list(zip(pair.layers, ranges.layers, strict=True))[:depth]):
         y, d = affine(layer, a, e, pair.grid)
         d = d + builder.errors(found.before, "q", index, free=slacks)
         r = builder.errors(found.r, "r", index, free=slacks and index < last)
+        if 0 < index < last:
+            _record_ranges(builder, found, (y, d), index)
         a, delta = _activation(builder, layer.curve, found, (y, d), index)
         e = delta + r
-    return Cone(
-        np.stack(builder.rows),
-        tuple(builder.tags),
-        tuple(builder.complements),
-        e,
-        pair.grid,
-        entering,
-    )
+    return entering, (a, e)
+
+
+def _record_ranges(
+    builder: _Builder, found: LayerRanges, values: tuple[Forms, Forms], layer: int
+) -> None:
+    """Record the ranges of y, d and z = y + d: known more sharply than the forms before imply."""
+    y, d = values
+    for kind, value, box in (("y", y, found.y), ("d", d, found.d), ("z", y + d, found.z)):
+        for i, (lo, hi) in enumerate(zip(box.lo, box.hi, strict=True)):
+            builder.at_least(value.pick(i), lo, (f"{kind}_from", layer, i))
+            builder.at_most(value.pick(i), hi, (f"{kind}_to", layer, i))
 
 
 def _record_truncation(builder: _Builder, value: Forms, error: Forms) -> None:
@@ -545,13 +588,15 @@ def slack_matrix(cone: Cone, objective: Raw, dual: Dual) -> Raw:
         raise DualError("tau is negative")
     if len({(i, j) for i, j, _ in dual.products}) != len(dual.products):
         raise DualError("a product stands twice")
-    weighted = integers(cone.forms.shape)
+    weighted: dict[int, Raw] = {}
     for i, j, multiplier in dual.products:
         _require_multiplier(multiplier, max(i, j), min(i, j), len(cone.forms))
-        weighted[i] = weighted[i] + cone.forms[j] * multiplier
+        weighted[i] = weighted.get(i, 0) + cone.forms[j] * multiplier
     if len({k for k, _ in dual.complements}) != len(dual.complements):
         raise DualError("a complementarity stands twice")
-    half = matmul(cone.forms.T, weighted)
+    half = integers((cone.size, cone.size))
+    if weighted:
+        half = matmul(cone.forms[list(weighted)].T, np.stack(list(weighted.values())))
     for k, multiplier in dual.complements:
         _require_multiplier(multiplier, k, k, len(cone.complements))
         fact = cone.complements[k]

@@ -20,6 +20,7 @@ from qdeploy.proof.certificate import (
     Certificate,
     ConePart,
     DecisionStatus,
+    InnerStage,
     Part,
     PartData,
     RegionClaim,
@@ -41,11 +42,10 @@ from qdeploy.proof.ranges import (
     reference_error,
 )
 from qdeploy.proof.rounded import decimal_above, decimal_below, root_above
+from qdeploy.proof.sides import LARGEST_CONE, require_size, side_bound, tightened
 from qdeploy.proof.tree import TreeError
 from qdeploy.proof.tuned import TuningError
 
-LARGEST_CONE = 400
-"""Components of chi that a certificate may ask to be checked."""
 LARGEST_ANALYSIS = 30_000_000_000
 """Operations of one analysis with linear bounds; minutes."""
 LARGEST_FINE_ANALYSIS = 300_000_000
@@ -75,7 +75,7 @@ class Analysis:
         self.program = program
         self.box = box
         self.pair = _affordable_pair(network, program)
-        self._cones: dict[bool, Cone] = {}
+        self._cones: dict[tuple[bool, tuple[InnerStage, ...]], Cone] = {}
 
     @cached_property
     def intervals(self) -> Ranges:
@@ -101,11 +101,25 @@ class Analysis:
         """Return what `cone` would have for components, without building it."""
         return cone.count_variables(self.pair, self.tight.row(0), slacks=slacks)
 
-    def cone(self, *, slacks: bool) -> Cone:
-        """Return the semidefinite facts."""
-        if slacks not in self._cones:
-            self._cones[slacks] = cone.build(self.pair, self.tight.row(0), slacks=slacks)
-        return self._cones[slacks]
+    def cone(self, *, slacks: bool, inner: tuple[InnerStage, ...] = ()) -> Cone:
+        """Return the semidefinite facts, with the ranges that stages prove first.
+
+        Raises:
+            DualError: a stage proves nothing.
+        """
+        key = slacks, inner
+        if key not in self._cones:
+            ranges = self.tightened(inner, slacks=slacks).row(0)
+            require_size(cone.count_variables(self.pair, ranges, slacks=slacks))
+            self._cones[key] = cone.build(self.pair, ranges, slacks=slacks)
+        return self._cones[key]
+
+    def tightened(self, inner: tuple[InnerStage, ...], *, slacks: bool) -> Ranges:
+        """Return the enclosures with the ranges that stages prove, [1, n]."""
+        if not inner:
+            return self.tight
+        box = boxes_on_grid([self.box], self.pair.grid)
+        return tightened(self.pair, box, inner, slacks=slacks)
 
 
 def _affordable_pair(network: Network, program: FixedNetwork) -> Pair:
@@ -225,7 +239,7 @@ def euclidean(per_output: Sequence[Decimal]) -> Decimal:
 
 
 def _cone_part(known: Analysis, data: ConePart) -> Part:
-    facts = known.cone(slacks=data.slacks)
+    facts = known.cone(slacks=data.slacks, inner=data.inner)
     outputs = known.pair.layers[-1].width
     scale = Fraction(1, 1 << known.pair.grid)
     per_output: list[Decimal | None] = [None] * outputs
@@ -258,25 +272,10 @@ def output_bound(larger_side: Fraction, reference: Fraction) -> Decimal:
 
 def _paper_part(known: Analysis, data: ConePart) -> Part:
     """The paper bounds the square of the 2-norm, which no output exceeds."""
-    if data.slacks or data.sides or data.norm is None:
+    if data.slacks or data.sides or data.inner or data.norm is None:
         raise DualError("the paper's method proves the 2-norm and nothing else")
     norm = _norm_bound(known, known.paper_cone, data.norm)
     return Part("sdp-paper", (norm,) * known.pair.layers[-1].width, norm, data)
-
-
-def side_objective(facts: Cone, output: int, sign: int) -> tuple[Raw, int, int]:
-    """Return the matrix to bound, its binary exponent, and the residual to add (on the grid)."""
-    row, residual = cone.signed(facts.objective.pick(output), sign)
-    row, exponent = cone.normalised(row, facts.grid)
-    return cone.linear_objective(row, facts.grid), exponent, residual
-
-
-def side_bound(facts: Cone, side: SignedDual) -> Fraction:
-    """Prove a bound on sign * deviation of one output."""
-    matrix, exponent, residual = side_objective(facts, side.output, side.sign)
-    raw = cone.dual_bound(facts, matrix, side.dual)
-    scaled = raw * two_to(exponent - cone.MULTIPLIER_BITS)
-    return scaled + residual * two_to(-facts.grid)
 
 
 def norm_objective(facts: Cone) -> tuple[Raw, int]:
@@ -470,6 +469,9 @@ def _require_affordable(known: Analysis, claim: RegionClaim, place: str) -> None
                 size = paper.count_variables(known.pair, known.intervals.row(0))
             if size > LARGEST_CONE:
                 raise RefusedError(f"{place}: a cone of {size} components is over {LARGEST_CONE}")
+            looks = len(part.data.inner) * analysis_operations(known.pair)
+            if looks > LARGEST_ANALYSIS:
+                raise RefusedError(f"{place}: ranges inside are proven in too many stages")
 
 
 def _prove_again(known: Analysis, part: Part, place: str) -> Part:

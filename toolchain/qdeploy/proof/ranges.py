@@ -9,8 +9,9 @@ Where the bias of the program lies finer than the grid, z stands for the sum wit
 down; what is missing, less than one unit, is part of the rounding error r.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,29 +47,55 @@ def boxes_on_grid(boxes: Sequence[Box], grid: int) -> Interval:
     return Interval(*(stored(np.array(side, dtype=object), grid) for side in (lo, hi)))
 
 
-def analyse(pair: Pair, boxes: Interval, *, use_linear: bool, sparing: bool = False) -> Ranges:
+InnerEnds = Mapping[int, Sequence[tuple[int, int, int]]]
+"""By layer (value, sign, raw): sign * value <= raw; values are all y, then sums, then sums - y."""
+
+
+def analyse(
+    pair: Pair,
+    boxes: Interval,
+    *,
+    use_linear: bool,
+    sparing: bool = False,
+    inner: InnerEnds = MappingProxyType({}),
+) -> Ranges:
     """Enclose every quantity of the pair over each box.
 
     `sparing`: lines are substituted only for neurons whose ranges matter further on. The enclosures
     of the last layer are hardly wider for that, those of other neurons are intervals.
+    `inner`: ends that are known to hold in every box.
     """
-    return enclose(pair, input_signal(pair, boxes), use_linear=use_linear, sparing=sparing)
+    signal = input_signal(pair, boxes)
+    return enclose(pair, signal, use_linear=use_linear, sparing=sparing, inner=inner)
 
 
-def enclose(pair: Pair, entering: Signal, *, use_linear: bool, sparing: bool = False) -> Ranges:
+def enclose(
+    pair: Pair,
+    entering: Signal,
+    *,
+    use_linear: bool,
+    sparing: bool = False,
+    inner: InnerEnds = MappingProxyType({}),
+) -> Ranges:
     """Enclose every quantity of the pair for whatever enters it, [boxes, n]; see `analyse`."""
     by_lines = tighten_where_open if sparing else tighten_all
-    return enclose_by(pair, entering, by_lines if use_linear else None)
+    return enclose_by(pair, entering, by_lines if use_linear else None, inner)
 
 
-def enclose_by(pair: Pair, entering: Signal, tighten: "Tighten | None") -> Ranges:
-    """Enclose by intervals, which `tighten` narrows layer by layer."""
+def enclose_by(
+    pair: Pair,
+    entering: Signal,
+    tighten: "Tighten | None",
+    inner: InnerEnds = MappingProxyType({}),
+) -> Ranges:
+    """Enclose by intervals, which `tighten` and ends that are known narrow layer by layer."""
     found: list[LayerRanges] = []
     for index, layer in enumerate(pair.layers):
         signal = entering if index == 0 else found[-1].out
         y, z, d = _affine(pair, layer, signal)
         if tighten is not None and index > 0:
             y, z, d = tighten(pair, Ranges(entering, tuple(found)), layer, (y, z, d))
+        y, z, d = _cut((y, z, d), inner.get(index, ()))
         y, z = y.settled(pair.grid), z.settled(pair.grid)
         d = d.meet(z - y).settled(pair.grid)
         found.append(_activate(pair, layer, y, z, d))
@@ -79,6 +106,22 @@ Sums = tuple[Interval, Interval, Interval]
 """y, the program's sums, and their difference d, of one layer."""
 Tighten = Callable[[Pair, Ranges, Layer, Sums], Sums]
 """Narrows what is known of a layer, whose predecessors are enclosed."""
+
+
+def _cut(known: Sums, ends: Sequence[tuple[int, int, int]]) -> Sums:
+    """Cut off what lies beyond the ends that were proven."""
+    if not ends:
+        return known
+    width = known[0].lo.shape[1]
+    cut = [Interval(box.lo.astype(object), box.hi.astype(object)) for box in known]
+    for value, sign, raw in ends:
+        box, i = cut[value // width], value % width
+        if sign > 0:
+            box.hi[:, i] = np.minimum(box.hi[:, i], raw)
+        else:
+            box.lo[:, i] = np.maximum(box.lo[:, i], -raw)
+    y, z, d = cut
+    return y, z, d
 
 
 def tighten_all(pair: Pair, before: Ranges, layer: Layer, known: Sums) -> Sums:

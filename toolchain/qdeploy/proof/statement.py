@@ -10,7 +10,7 @@ import base64
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qdeploy.diagnostics import RefusedError
@@ -22,6 +22,7 @@ from qdeploy.proof.certificate import (
     ConePart,
     DecisionClaim,
     DecisionKind,
+    InnerStage,
     Part,
     PartData,
     RegionClaim,
@@ -236,11 +237,14 @@ def _encode_data(data: PartData | None) -> Json | None:
 def _encode_cone(data: ConePart) -> Json:
     return {
         "slacks": data.slacks,
-        "sides": [
-            {"output": s.output, "sign": s.sign, "dual": _encode_dual(s.dual)} for s in data.sides
-        ],
+        "sides": _encode_sides(data.sides),
         "norm": None if data.norm is None else _encode_dual(data.norm),
+        "inner": [{"layer": s.layer, "sides": _encode_sides(s.sides)} for s in data.inner],
     }
+
+
+def _encode_sides(sides: Sequence[SignedDual]) -> list[Json]:
+    return [{"output": s.output, "sign": s.sign, "dual": _encode_dual(s.dual)} for s in sides]
 
 
 def _encode_bytes(data: bytes) -> str:
@@ -370,14 +374,20 @@ def _decode_places(layers: object) -> Places:
 
 
 def _decode_cone(data: Json) -> ConePart:
-    sides = tuple(
-        SignedDual(_integer(s["output"]), _integer(s["sign"]), _decode_dual(s["dual"]))
-        for s in data["sides"]
-    )
     norm = None if data["norm"] is None else _decode_dual(data["norm"])
     if not isinstance(data["slacks"], bool):
         raise TypeError("slacks is neither true nor false")
-    return ConePart(data["slacks"], sides, norm)
+    inner = tuple(
+        InnerStage(_integer(s["layer"]), _decode_sides(s["sides"])) for s in data["inner"]
+    )
+    return ConePart(data["slacks"], _decode_sides(data["sides"]), norm, inner)
+
+
+def _decode_sides(sides: list[Json]) -> tuple[SignedDual, ...]:
+    return tuple(
+        SignedDual(_integer(s["output"]), _integer(s["sign"]), _decode_dual(s["dual"]))
+        for s in sides
+    )
 
 
 def _encode_name(name: str) -> str:
