@@ -31,7 +31,7 @@ from qdeploy import proof, quantize
 from qdeploy.certify.semidefinite import Facts, repair
 from qdeploy.certify.solvers import Candidate
 from qdeploy.ir import Box, FixedNetwork, Network, QuantizeRequest
-from qdeploy.proof import Certificate, kernel, tree
+from qdeploy.proof import Certificate, kernel, sides, tree
 from qdeploy.proof.certificate import ConePart, Part, SignedDual, SplitPart
 from qdeploy.proof.cone import Cone, Dual
 from qdeploy.proof.pair import coarse_grid

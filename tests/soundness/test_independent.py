@@ -23,7 +23,7 @@ from qdeploy.certify.semidefinite import Facts, repair
 from qdeploy.certify.solvers import Candidate
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import Box, Network, QuantizeRequest
-from qdeploy.proof import Certificate, cone, kernel, tree
+from qdeploy.proof import Certificate, cone, kernel, sides, tree
 from qdeploy.proof.certificate import SplitPart
 from qdeploy.proof.cone import Complement, Cone, DualError, Forms
 from qdeploy.proof.dyadic import Interval

@@ -261,7 +261,7 @@ def test_disjoint_quantised_regions_are_refused(networks: Pair) -> None:
 def test_a_claim_for_a_great_cone_is_refused_before_it_is_built(
     networks: Pair, claim: Similarity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernel.kernel, "LARGEST_CONE", 5)
+    monkeypatch.setattr(kernel, "LARGEST_CONE", 5)
     monkeypatch.setattr(cone, "build", None)
     with pytest.raises(RefusedError, match="over 5"):
         proof.check_similarity(networks, claim)

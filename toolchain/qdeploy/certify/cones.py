@@ -110,7 +110,9 @@ def _inner_plans(known: Analysis, *, slacks: bool) -> Iterator[InnerPlan]:
         slopes = curve.slopes_over(_column(found.y.hull(found.z)))
         width = pair.layers[layer].width
         bent = [bool(low != high) for low, high in zip(slopes.lo[0], slopes.hi[0], strict=True)]
-        flat = [bool(low == high == 0) for low, high in zip(slopes.lo[0], slopes.hi[0], strict=True)]
+        flat = [
+            bool(low == high == 0) for low, high in zip(slopes.lo[0], slopes.hi[0], strict=True)
+        ]
         neurons = tuple(
             tuple(
                 (quantity * width + i, sign)
@@ -143,7 +145,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class ProvenSide:
-    """A round's dual that the kernel accepted, the bound it found, and the next round's products."""
+    """A dual that the kernel accepted, the bound it found, and the products of the next round."""
 
     dual: SignedDual | None
     bound: Fraction | None
@@ -324,11 +326,12 @@ class _Run:
             best = [goal.best for goal in group]
             if isinstance(best[0], ProvenNorm):
                 l2, data = best[0].l2, replace(data, norm=best[0].dual)
-            pair = [b for b in best if isinstance(b, ProvenSide)]
-            if len(pair) == 2:
-                duals = (side.dual for side in pair if side.dual is not None)
-                data = replace(data, sides=(*data.sides, *duals))
-                bounds[output] = max(side.bound for side in pair if side.bound is not None)
+            match best:
+                case [ProvenSide(up, high), ProvenSide(down, low)] if (
+                    up and down and high is not None and low is not None
+                ):
+                    data = replace(data, sides=(*data.sides, up, down))
+                    bounds[output] = max(high, low)
         if not bounds and l2 is None:
             return None
         stated = tuple(

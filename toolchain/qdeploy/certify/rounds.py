@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy.certify import interior
 from qdeploy.certify.semidefinite import (
     MOST_EXTRA_BITS,
     SMALLEST_COLUMN,
@@ -19,7 +18,7 @@ from qdeploy.certify.semidefinite import (
     beyond_doubles,
     repair,
 )
-from qdeploy.certify.solvers import Candidate
+from qdeploy.certify.solvers import TYPICAL_ITERATIONS, Candidate, Moments, Products, minimise
 from qdeploy.proof.cone import Cone, Dual
 from qdeploy.proof.dyadic import Raw, widest
 
@@ -28,6 +27,8 @@ Pairs = tuple[tuple[int, int], ...]
 
 _OPENING = (
     ("x_lo", "x_hi"),
+    ("x_phi", "x_psi"),
+    ("u_phi", "u_phi_hi"),
     ("e_lo", "e_hi"),
     ("q_lo", "q_hi"),
     ("r_lo", "r_hi"),
@@ -59,7 +60,7 @@ def predicted_seconds(size: int, forms: int, products: int) -> float:
     """Predict one round, on one core of a machine of 2024 (measured in benchmarks/)."""
     step = _SECONDS_PER_GATHER * products**2 + _SECONDS_PER_PIVOT * products**3
     step += _SECONDS_PER_MOMENT * size * (forms + size) ** 2
-    return interior.TYPICAL_ITERATIONS * step + _SECONDS_PER_EXACT_PRODUCT * forms * size**2
+    return TYPICAL_ITERATIONS * step + _SECONDS_PER_EXACT_PRODUCT * forms * size**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +133,18 @@ def play(offered: Menu, objective: Raw, pairs: Pairs) -> Round:
     target = objective.astype(np.float64) * 2.0 ** (-2 * facts.grid)
     # A power of two brings large objectives to order 1, for the solver's tolerances.
     unit = 2.0 ** max(0, int(np.frexp(np.abs(target).max(initial=0.0))[1]) - 2)
-    found = interior.solve(_posed(offered, target / unit, pairs))
+    found = minimise(_posed(offered, target / unit, pairs))
     dual = _rounded(offered, objective, pairs, (found, unit))
     return Round(dual, _following(offered, found, pairs))
 
 
-def _posed(offered: Menu, target: Reals, pairs: Pairs) -> interior.Products:
+def _posed(offered: Menu, target: Reals, pairs: Pairs) -> Products:
     forms, count = len(offered.cone.forms), len(offered.slack)
     left, right = np.array(pairs, dtype=np.int64).T
     phi = forms + np.arange(count)
     equal = np.zeros(count, dtype=bool)
     equal[list(offered.equations.values())] = True
-    return interior.Products(
+    return Products(
         target,
         offered.vectors,
         np.concatenate([left, phi]),
@@ -154,7 +155,7 @@ def _posed(offered: Menu, target: Reals, pairs: Pairs) -> interior.Products:
 
 
 def _rounded(
-    offered: Menu, objective: Raw, pairs: Pairs, answer: tuple[interior.Moments, float]
+    offered: Menu, objective: Raw, pairs: Pairs, answer: tuple[Moments, float]
 ) -> Dual | None:
     """Turn multipliers, also negative ones of equations, into a dual that the kernel accepts."""
     found, unit = answer
@@ -172,7 +173,7 @@ def _rounded(
     return repair(bare, objective, candidate)
 
 
-def _following(offered: Menu, found: interior.Moments, pairs: Pairs) -> Pairs:
+def _following(offered: Menu, found: Moments, pairs: Pairs) -> Pairs:
     """Return the products that carry something, and the most violated ones; none if there are none.
 
     Forms alone always stay: they cost little, and without them moments run away.

@@ -14,6 +14,7 @@ index and holds multipliers and a factor C of M + tau I; this module derives all
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qdeploy.fixedpoint import Rounding
 from qdeploy.proof.curves import Knots, Line, OnGrid, Pieces, fan
@@ -27,8 +28,11 @@ from qdeploy.proof.dyadic import (
     up,
     widest,
 )
-from qdeploy.proof.enclosure import LayerRanges, Ranges
+from qdeploy.proof.enclosure import LayerRanges, Ranges, Signal
 from qdeploy.proof.pair import Layer, Pair
+
+_MOST_TWO_SIDED = 4
+"""Truncated inputs of either sign whose sides are told apart, at two variables each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,6 @@ class _Builder:
             self.rows.append(normalised(row, self.grid)[0])
             self.tags.append(tag)
 
-
     def cone(self, objective: Forms, entering: tuple[Forms, Forms]) -> Cone:
         """Return what was recorded."""
         rows, complements = np.stack(self.rows), tuple(self.complements)
@@ -203,14 +206,12 @@ def stack(parts: list[Forms]) -> Forms:
     )
 
 
-def count_variables(
-    pair: Pair, ranges: Ranges, *, slacks: bool, depth: int | None = None
-) -> int:
+def count_variables(pair: Pair, ranges: Ranges, *, slacks: bool, depth: int | None = None) -> int:
     """Return the size of chi: what a cone over this pair and box would cost.
 
     `depth`: of the first layers only.
     """
-    count = 1 + _wide(ranges.input.a) + _wide(ranges.input.e)
+    count = 1 + _wide(ranges.input.a) + _wide(ranges.input.e) + _two_sided(pair, ranges.input)
     layers = list(zip(pair.layers, ranges.layers, strict=True))[:depth]
     for index, (layer, found) in enumerate(layers):
         match layer.curve:
@@ -226,6 +227,11 @@ def count_variables(
         if slacks and index < len(pair.layers) - 1:
             count += _wide(found.r)
     return count
+
+
+def _two_sided(pair: Pair, box: Signal) -> int:
+    """Count the variables that tell the sides of truncated inputs apart."""
+    return 2 * int(_both_signs(box).sum()) if pair.input_rounding is Rounding.TRUNC else 0
 
 
 def _wide(box: Interval) -> int:
@@ -270,10 +276,12 @@ def _walk(
     a = builder.variables(ranges.input.a, "x", -1)
     e = builder.variables(ranges.input.e, "e", -1)
     if pair.input_rounding is Rounding.TRUNC:
-        _record_truncation(builder, a, e)
+        _record_truncation(builder, a, e, ranges.input)
     entering = (a, e)
     last = len(pair.layers) - 1
-    for index, (layer, found) in enumerate(list(zip(pair.layers, ranges.layers, strict=True))[:depth]):
+    for index, (layer, found) in enumerate(
+        list(zip(pair.layers, ranges.layers, strict=True))[:depth]
+    ):
         y, d = affine(layer, a, e, pair.grid)
         d = d + builder.errors(found.before, "q", index, free=slacks)
         r = builder.errors(found.r, "r", index, free=slacks and index < last)
@@ -295,12 +303,45 @@ def _record_ranges(
             builder.at_most(value.pick(i), hi, (f"{kind}_to", layer, i))
 
 
-def _record_truncation(builder: _Builder, value: Forms, error: Forms) -> None:
-    """Record error * value <= 0: truncation, saturated or not, moves towards zero."""
+def _record_truncation(builder: _Builder, value: Forms, error: Forms, box: Signal) -> None:
+    """Record what truncation, saturated or not, does: it ends between 0 and the value.
+
+    So error * (value + error) <= 0. Where the value has either sign, the sides are told apart:
+    value = p - q with p q = 0, and error = w - u with 0 <= u <= p, 0 <= w <= q, u q = 0, w p = 0.
+    """
     for i in range(len(value.rows)):
-        if not (value.lo[i] or value.hi[i] or error.lo[i] or error.hi[i]):
-            fact = Complement(-error.rows[i], value.rows[i], 0)
-            builder.complements.append(fact.scaled_up(builder.grid))
+        x, e = value.pick(i), error.pick(i)
+        if x.lo[0] or x.hi[0] or e.lo[0] or e.hi[0]:
+            continue
+        fact = Complement(-e.rows[0], (x + e).rows[0], 0)
+        builder.complements.append(fact.scaled_up(builder.grid))
+        if _both_signs(box)[i]:
+            _record_sides(builder, (x, e), box, i)
+
+
+def _both_signs(box: Signal) -> NDArray[np.bool_]:
+    """Say which inputs have either sign and an error, unless there are too many of them."""
+    found = (box.a.lo < 0) & (box.a.hi > 0) & (box.e.lo < box.e.hi)
+    return np.asarray(found & (found.sum() <= _MOST_TWO_SIDED), dtype=bool)
+
+
+def _record_sides(builder: _Builder, values: tuple[Forms, Forms], box: Signal, i: int) -> None:
+    """Record the sides of a truncated value and of its error, as variables p and u."""
+    x, e = values
+    low, high = int(box.a.lo[i]), int(box.a.hi[i])
+    p = builder.variable(0, high)
+    q = p - x
+    _record_relu(builder, (p, q), (low, high), ("x", -1, i))
+    down_most, up_most = (max(int(end), 0) for end in (-box.e.lo[i], box.e.hi[i]))
+    u = builder.variable(0, down_most)
+    w = u + e
+    for kind, part, whole, most in (("u", u, p, down_most), ("w", w, q, up_most)):
+        builder.nonnegative(part, (f"{kind}_phi", -1, i))
+        builder.at_most(part, most, (f"{kind}_phi_hi", -1, i))
+        builder.nonnegative(whole - part, (f"{kind}_below", -1, i))
+    for part, other in ((u, q), (w, p)):
+        fact = Complement(-part.rows[0], other.rows[0], 0)
+        builder.complements.append(fact.scaled_up(builder.grid))
 
 
 def affine(layer: Layer, a: Forms, e: Forms, grid: int) -> tuple[Forms, Forms]:

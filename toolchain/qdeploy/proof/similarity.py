@@ -31,6 +31,7 @@ from qdeploy.proof.pair import MismatchError, Pair
 from qdeploy.proof.placing import Places
 from qdeploy.proof.ranges import boxes_on_grid, enclose, reference_error
 from qdeploy.proof.rounded import decimal_above, decimal_below
+from qdeploy.proof.sides import LARGEST_CONE
 
 GAMMA_BITS = cone.MULTIPLIER_BITS
 """Factors of the theorem are multiples of 2**-GAMMA_BITS."""
@@ -410,8 +411,8 @@ def _require_affordable(known: Comparison, constraints: Constraints) -> None:
     if kernel.beyond_linear(known.pair):
         raise RefusedError("proof: the networks are too deep and wide for linear bounds")
     size = known.cone_size(constraints)
-    if size > kernel.LARGEST_CONE:
-        raise RefusedError(f"proof: a cone of {size} components is over {kernel.LARGEST_CONE}")
+    if size > LARGEST_CONE:
+        raise RefusedError(f"proof: a cone of {size} components is over {LARGEST_CONE}")
 
 
 def theorem_value(

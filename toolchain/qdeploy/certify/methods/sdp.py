@@ -1,7 +1,7 @@
 """Products of nonnegative facts under a semidefinite cone (`qdeploy.certify.cones`)."""
 
-from qdeploy.certify.method import Pursuit, Question
 from qdeploy.certify.cones import Cones, Plan, plan
+from qdeploy.certify.method import Pursuit, Question
 from qdeploy.proof import kernel
 from qdeploy.proof.kernel import Analysis
 

@@ -1,10 +1,13 @@
-"""The one problem that solvers are asked, and what they answer."""
+"""The problems that solvers are asked, and what they answer."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+Reals = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +46,33 @@ class Solver(Protocol):
     def solve(self, problem: ConicProblem) -> Candidate | None:
         """Return its last iterate, or None where it has none that is finite."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """Facts that are products of two linear forms (`_interior` says what is minimised).
+
+    Row 0 of `vectors` is the constant 1.
+    """
+
+    target: Reals
+    """[size, size], symmetric."""
+    vectors: Reals
+    """[vectors, size], of unit norm."""
+    left: Indices
+    right: Indices
+    """Of every fact, its two vectors."""
+    slack: Reals
+    equal: NDArray[np.bool_]
+    """Facts whose multipliers have either sign."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """The last iterate: a bound t + size tau, its multipliers, and the moments beside them."""
+
+    t: float
+    tau: float
+    multipliers: Reals
+    x: Reals
+    iterations: int

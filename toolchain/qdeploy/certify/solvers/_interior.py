@@ -16,47 +16,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg as la
-from numpy.typing import NDArray
 
-Reals = NDArray[np.float64]
-Indices = NDArray[np.int64]
+from qdeploy.certify.solvers._problem import Moments, Products, Reals
 
-TYPICAL_ITERATIONS = 25
 _MOST_ITERATIONS = 50
 _SHORT_OF_THE_EDGE = 0.95
+_CRAMPED, _CENTRING_WHERE_CRAMPED = 0.1, 0.3
+"""A predicted step so short means that the iterate lies near an edge it should not be near."""
 _TOLERANCE = 2e-4
 """Of the gap, relative to the objective: an iterate's bound is too large by no more."""
 _RIDGE = 1e-13
 _SHORTEST_STEP = 1e-6
 _BLOCK = 128
 """Rows of the equations that are gathered together: what a cache holds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Products:
-    """The problem; row 0 of `vectors` is the constant 1."""
-
-    target: Reals
-    """[size, size], symmetric."""
-    vectors: Reals
-    """[vectors, size], of unit norm."""
-    left: Indices
-    right: Indices
-    """Of every fact, its two vectors."""
-    slack: Reals
-    equal: NDArray[np.bool_]
-    """Facts whose multipliers have either sign."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moments:
-    """The last iterate: a bound t + size tau, its multipliers, and the moments beside them."""
-
-    t: float
-    tau: float
-    multipliers: Reals
-    x: Reals
-    iterations: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +50,7 @@ class _Iterate:
         )
 
 
-def solve(posed: Products) -> Moments:
+def minimise(posed: Products) -> Moments:
     """Return the last iterate, near the optimum unless numbers gave out."""
     method = _Method(posed)
     at, count = method.start(), 0
@@ -128,15 +100,15 @@ class _Method:
         missing = float(np.abs(self.cost - self._inner(at.x) - at.u).max())
         if gap <= _TOLERANCE * (1.0 + abs(value)) and missing <= 10 * _TOLERANCE:
             return None
-        lower = np.linalg.cholesky(s)
+        lower: Reals = np.asarray(np.linalg.cholesky(s), dtype=np.float64)
         inverse = la.cho_solve((lower, True), np.eye(self.size), check_finite=False)
         newton = _Newton(self, at, 0.5 * (inverse + inverse.T))
         first = newton.direction(0.0, None)
         primal, dual = self._reach(at, first, lower, 1.0)
         left = at.moved(first, primal, dual)
         centring = min(1.0, max(left.gap(self._slack(left.y)) / gap, 0.01) ** 3)
-        if min(primal, dual) < 0.1:
-            centring = max(centring, 0.3)
+        if min(primal, dual) < _CRAMPED:
+            centring = max(centring, _CENTRING_WHERE_CRAMPED)
         second = newton.direction(centring * gap / self._degree, first)
         primal, dual = self._reach(at, second, lower, _SHORT_OF_THE_EDGE)
         if max(primal, dual) < _SHORTEST_STEP:
@@ -186,7 +158,7 @@ class _Method:
         return h
 
     def _gather(self, h: Reals, x: Reals, inverse: Reals) -> None:
-        """Fill the products' part: Q_ll' P_rr' + Q_lr' P_rl' + Q_rl' P_lr' + Q_rr' P_ll', over 4."""
+        """Fill in the facts: (Q_ll' P_rr' + Q_lr' P_rl' + Q_rl' P_lr' + Q_rr' P_ll') / 4."""
         p, count = self._p, len(self._p.left)
         q, z = (p.vectors @ matrix @ p.vectors.T for matrix in (x, inverse))
         orders = ((p.left, p.right), (p.right, p.left))
@@ -203,7 +175,7 @@ class _Method:
         self, at: _Iterate, along: _Iterate, lower: Reals, share: float
     ) -> tuple[float, float]:
         """Return how far X and u, and S and y, may go along a direction."""
-        moments = np.linalg.cholesky(at.x)
+        moments: Reals = np.asarray(np.linalg.cholesky(at.x), dtype=np.float64)
         primal = min(_until_edge(moments, along.x), _until_zero(at.u, along.u))
         signed = np.where(self.signed, along.y, 0.0)
         dual = min(_until_edge(lower, self.change(along.y)), _until_zero(at.y, signed))
