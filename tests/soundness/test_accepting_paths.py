@@ -19,6 +19,7 @@ from qdeploy.proof.certificate import (
 )
 from qdeploy.proof.curves import on_grid
 from qdeploy.proof.dyadic import Interval
+from qdeploy.proof.enclosure import Signal
 from support.enumeration import worst_deviation
 from support.materials import firmware
 from support.networks import SMOOTH, build_network, paper_network
@@ -138,10 +139,14 @@ def test_a_form_that_is_zero_says_nothing_and_a_truncated_value_must_be_exact() 
     builder.nonnegative(zero.offset(3), ("three", 0, 0))
     assert builder.tags[1:] == [("three", 0, 0)]
     loose = cone.Forms(zero.rows, zero.lo, zero.hi + 1)
-    cone._record_truncation(builder, loose, zero.offset(1))
-    cone._record_truncation(builder, zero.offset(1), loose)
+    positive, small = (
+        dyadic.Interval(*(np.array([v]) for v in ends)) for ends in ((1, 9), (-1, 0))
+    )
+    box = Signal(positive, positive, small)
+    cone._record_truncation(builder, loose, zero.offset(1), box)
+    cone._record_truncation(builder, zero.offset(1), loose, box)
     assert builder.complements == []
-    cone._record_truncation(builder, zero.offset(1), zero.offset(1))
+    cone._record_truncation(builder, zero.offset(1), zero.offset(1), box)
     assert len(builder.complements) == 1
 
 

@@ -287,7 +287,12 @@ def components(
             chi.add(value, int(low), int(high))
 
     each(x, ranges.input.a)
-    each([b - a for b, a in zip(first, x, strict=True)], ranges.input.e)
+    errors = [b - a for b, a in zip(first, x, strict=True)]
+    each(errors, ranges.input.e)
+    if known.pair.input_rounding is Rounding.TRUNC:
+        for i, (value, error) in enumerate(zip(x, errors, strict=True)):
+            chi.add(max(value, Fraction(0)), 0, int(ranges.input.a.hi[i]))
+            chi.add(max(-error, Fraction(0)), 0, -int(ranges.input.e.lo[i]))
     for index, (step, found) in enumerate(zip(steps, ranges.layers, strict=True)):
         phi = [max(v, Fraction(0)) if step.relu else v for v in step.z]
         errors = [b - v for b, v in zip(step.b, phi, strict=True)]
@@ -393,8 +398,28 @@ def opposite_input_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         cone,
         "_record_truncation",
-        lambda b, a, e: true(b, a, Forms(-e.rows, -e.hi, -e.lo)),
+        lambda b, a, e, box: true(b, a, Forms(-e.rows, -e.hi, -e.lo), box),
     )
+
+
+def sides_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = cone._record_sides
+
+    def changed(builder, values, box, i):
+        x, e = values
+        true(builder, (x, Forms(-e.rows, -e.hi, -e.lo)), box, i)
+
+    monkeypatch.setattr(cone, "_record_sides", changed)
+
+
+def narrow_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = cone._record_ranges
+
+    def narrow(builder, found, values, layer):
+        half = Interval(found.d.lo // 4, found.d.hi // 4)
+        true(builder, dataclasses.replace(found, d=half), values, layer)
+
+    monkeypatch.setattr(cone, "_record_ranges", narrow)
 
 
 WRONG = (
@@ -404,12 +429,13 @@ WRONG = (
     no_deviation_of_weights,
     no_residuals,
     opposite_input_error,
+    sides_changed,
 )
 
 
-@pytest.mark.parametrize("damage", WRONG, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("damage", [*WRONG, narrow_ranges], ids=lambda f: f.__name__)
 def test_a_wrong_fact_is_contradicted(damage, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = case("one input, trunc")
+    here = case("two layers, floor" if damage is narrow_ranges else "one input, trunc")
     assert contradictions(here, slacks=False) == set()
     damage(monkeypatch)
     assert contradictions(here, slacks=False) != set()

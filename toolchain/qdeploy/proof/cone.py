@@ -321,7 +321,7 @@ def _record_truncation(builder: _Builder, value: Forms, error: Forms, box: Signa
 
 def _both_signs(box: Signal) -> NDArray[np.bool_]:
     """Say which inputs have either sign and an error, unless there are too many of them."""
-    found = (box.a.lo < 0) & (box.a.hi > 0) & (box.e.lo < box.e.hi)
+    found = (box.a.lo < 0) & (box.a.hi > 0) & (box.e.lo < 0) & (box.e.hi > 0)
     return np.asarray(found & (found.sum() <= _MOST_TWO_SIDED), dtype=bool)
 
 
@@ -332,7 +332,7 @@ def _record_sides(builder: _Builder, values: tuple[Forms, Forms], box: Signal, i
     p = builder.variable(0, high)
     q = p - x
     _record_relu(builder, (p, q), (low, high), ("x", -1, i))
-    down_most, up_most = (max(int(end), 0) for end in (-box.e.lo[i], box.e.hi[i]))
+    down_most, up_most = -int(box.e.lo[i]), int(box.e.hi[i])
     u = builder.variable(0, down_most)
     w = u + e
     for kind, part, whole, most in (("u", u, p, down_most), ("w", w, q, up_most)):
