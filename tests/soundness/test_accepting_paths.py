@@ -139,9 +139,8 @@ def test_a_form_that_is_zero_says_nothing_and_a_truncated_value_must_be_exact() 
     builder.nonnegative(zero.offset(3), ("three", 0, 0))
     assert builder.tags[1:] == [("three", 0, 0)]
     loose = cone.Forms(zero.rows, zero.lo, zero.hi + 1)
-    positive, small = (
-        dyadic.Interval(*(np.array([v]) for v in ends)) for ends in ((1, 9), (-1, 0))
-    )
+    ends = ((np.array([low]), np.array([high])) for low, high in ((1, 9), (-1, 0)))
+    positive, small = itertools.starmap(dyadic.Interval, ends)
     box = Signal(positive, positive, small)
     cone._record_truncation(builder, loose, zero.offset(1), box)
     cone._record_truncation(builder, zero.offset(1), loose, box)

@@ -27,6 +27,7 @@ from qdeploy.proof import Certificate, cone, kernel, sides, tree
 from qdeploy.proof.certificate import SplitPart
 from qdeploy.proof.cone import Complement, Cone, DualError, Forms
 from qdeploy.proof.dyadic import Interval
+from qdeploy.proof.enclosure import Signal
 from qdeploy.proof.pair import align
 from qdeploy.proof.ranges import boxes_on_grid
 from support import independent
@@ -290,9 +291,7 @@ def components(
     errors = [b - a for b, a in zip(first, x, strict=True)]
     each(errors, ranges.input.e)
     if known.pair.input_rounding is Rounding.TRUNC:
-        for i, (value, error) in enumerate(zip(x, errors, strict=True)):
-            chi.add(max(value, Fraction(0)), 0, int(ranges.input.a.hi[i]))
-            chi.add(max(-error, Fraction(0)), 0, -int(ranges.input.e.lo[i]))
+        _sides(chi, (x, errors), ranges.input)
     for index, (step, found) in enumerate(zip(steps, ranges.layers, strict=True)):
         phi = [max(v, Fraction(0)) if step.relu else v for v in step.z]
         errors = [b - v for b, v in zip(step.b, phi, strict=True)]
@@ -304,6 +303,13 @@ def components(
                     chi, (y, z), [(int(b.lo[i]), int(b.hi[i])) for b in (found.y, found.z, found.d)]
                 )
     return chi.values
+
+
+def _sides(chi: _Components, values: tuple[list[Fraction], list[Fraction]], box: Signal) -> None:
+    """The parts above zero of truncated inputs, and what is cut off from them."""
+    for i, (value, error) in enumerate(zip(*values, strict=True)):
+        chi.add(max(value, Fraction(0)), 0, int(box.a.hi[i]))
+        chi.add(max(-error, Fraction(0)), 0, -int(box.e.lo[i]))
 
 
 def _neuron(
