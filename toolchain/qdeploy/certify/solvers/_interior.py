@@ -149,7 +149,7 @@ class _Method:
         slack, corner = self._p.slack, x[0, 0] * inverse[0, 0]
         at_edge = -self._products(0.5 * (edge + edge.T))
         for start in range(0, count, _BLOCK) if slack.any() else ():
-            rows = slice(start, start + _BLOCK)
+            rows = slice(start, min(start + _BLOCK, count))
             h[rows, :count] -= np.outer(slack[rows], at_edge) + np.outer(at_edge[rows], slack)
             h[rows, :count] += np.outer(slack[rows], corner * slack)
         h[-1, :count] = at_edge - corner * slack
