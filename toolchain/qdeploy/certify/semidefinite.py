@@ -93,6 +93,11 @@ def beyond_doubles(facts: Cone) -> bool:
     return max(widest(array) for array in widths) > facts.grid + MOST_EXTRA_BITS
 
 
+def multiplied_forms(facts: Cone) -> int:
+    """Count the forms of which products are offered."""
+    return sum(not kind.endswith(_OF_RANGES) for kind, _, _ in facts.tags)
+
+
 def _chosen_pairs(tags: tuple[tuple[str, int, int], ...]) -> list[tuple[int, int]]:
     chosen = {(0, i) for i in range(1, len(tags))}
     core = [i for i, tag in enumerate(tags) if tag[0] in _CORE]

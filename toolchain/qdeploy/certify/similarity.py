@@ -125,7 +125,9 @@ def _plan(known: Comparison, request: SimilarityRequest) -> tuple[_Plan, str]:
     price = semidefinite.predicted_seconds(size, 2 * size)
     if size <= _LARGEST_CONE and price <= request.time_limit:
         # Every component has two sides, so this much was known before the cone is built.
-        price = semidefinite.predicted_seconds(size, len(known.cone(request.constraints).forms))
+        price = semidefinite.predicted_seconds(
+            size, semidefinite.multiplied_forms(known.cone(request.constraints))
+        )
     if size > _LARGEST_CONE or price > request.time_limit:
         return nothing, (
             f"a cone of {size} variables would take about {price:.0f} s: not tried; give a longer "
