@@ -104,6 +104,7 @@ class _Cases:
         self._request = request
         self._progress = progress
         self._asked = 0
+        self._spent = 0.0
         self._points: dict[int, Point] = {}
         self._trees: dict[int, _Trees] = {}
 
@@ -136,6 +137,7 @@ class _Cases:
         self._progress(f"decisions of {len(left)} regions attacked")
         kind, seconds = self._request.kind, self._request.seconds * _ATTACK_SHARE
         tries = min(int(seconds * _TRIES_PER_SECOND / len(left)), _MOST_TRIES)
+        self._spent = len(left) * tries / _TRIES_PER_SECOND
         groups = [left[part] for part in in_pieces(len(left), _ATTACKED_TOGETHER)]
         tasks = [
             Task(
@@ -150,7 +152,7 @@ class _Cases:
 
     def _cut(self, left: Sequence[int], winners: NDArray[np.int64]) -> None:
         """Cut regions in rounds: what one does not need is for those that are left."""
-        budget = self._request.seconds * (1 - _ATTACK_SHARE) * _OPERATIONS_PER_SECOND
+        budget = (self._request.seconds - self._spent) * _OPERATIONS_PER_SECOND
         limit = _FIRST_SHARE * budget / max(len(left), 1)
         while left:
             self._progress(f"decisions: cutting {len(left)} regions")
