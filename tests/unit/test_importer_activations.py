@@ -19,6 +19,10 @@ NUMBERS = {
     "slope": SLOPE,
     "same": np.full((3,), 0.25, "f4"),
     "none": np.zeros((1, 3), "f4"),
+    "deep": np.zeros((1, 1, 1), "f4"),
+    "rows": np.zeros((2, 1), "f4"),
+    "ragged": np.zeros((4,), "f4"),
+    "column": np.array([3, 1]),
 }
 THIRD = F(float(np.float32(1 / 3)))
 
@@ -56,6 +60,11 @@ READ = {
         [node("Max", "zero x", "c"), node("Min", "c six", "y")],
         13,
         "relu6 of opset 6",
+    ),
+    "maximum with a constant of more axes": (
+        [node("Max", "x deep", "c"), node("Transpose", "c", "y", perm=[1, 0, 2])],
+        13,
+        [("relu", {})],
     ),
     "minimum of several": ([node("Min", "six x third", "y")], 13, "one side"),
     "maximum of one": (
@@ -204,6 +213,14 @@ def test_a_magnitude_is_nothing_but_half_a_softsign(case, tmp_path):
     assert "x / (" in str(refused.value)
 
 
+def test_a_magnitude_that_lies_across_its_tensor_is_no_softsign(tmp_path):
+    """x / (1 + |x|) of a row and a column has nine elements."""
+    across = [node("Reshape", "x column", "t"), node("Abs", "t", "m"), node("Add", "m one", "n")]
+    graph = Graph([*across, node("Div", "x n", "y")], parameters=NUMBERS).save(tmp_path)
+    with pytest.raises(InputError, match=r"'Div' enlarges a tensor of shape \[1, 3\] to \[3, 3\]"):
+        importer.run(graph)
+
+
 @pytest.mark.parametrize(
     ("nodes", "said"),
     [
@@ -211,6 +228,9 @@ def test_a_magnitude_is_nothing_but_half_a_softsign(case, tmp_path):
         ([node("Max", "x slope", "y")], "no single number"),
         ([node("Min", "one zero", "c"), node("Add", "x c", "y")], "compares 0 tensors"),
         ([node("Max", "x six", "c"), node("Min", "c zero", "y")], None),
+        ([node("Max", "x rows", "y")], r"enlarges a tensor of shape \[1, 3\] to \[2, 3\]"),
+        ([node("Min", "one x rows", "y")], "enlarges"),
+        ([node("Max", "x ragged", "y")], "do not broadcast"),
     ],
 )
 def test_maxima_that_are_no_limits_are_refused(nodes, said, tmp_path):

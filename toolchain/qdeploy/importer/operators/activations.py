@@ -88,6 +88,7 @@ def softsign_written_out(op: Operation, x: Signal, below: Magnitude) -> Signal:
     shift = below.shift
     if shift is None or not below.of.same_values(x) or min(shift.tolist()) <= 0:
         raise op.half_a_softsign()
+    x = _beside(op, x, below.of.shape)
     inverse = np.asarray(Fraction(1) / shift, dtype=object)
     return _activated(op, with_affine(x, UNCHANGED.then(Affine(inverse)), op.step), "softsign", {})
 
@@ -150,8 +151,23 @@ def _beyond_constants(
             f"operator {op.op_type!r} compares {len(signals)} tensors that depend on the input",
             "only the comparison of one such tensor with constants is read, which is a Clip",
         )
-    limits = [_number(op, value) for value in operands if isinstance(value, Constant)]
-    return _clipped(op, signals[0], {side: strictest(limits)} if limits else {})
+    signal, constants = signals[0], [v for v in operands if isinstance(v, Constant)]
+    limits = [_number(op, constant) for constant in constants]
+    for constant in constants:
+        signal = _beside(op, signal, constant.shape)
+    return _clipped(op, signal, {side: strictest(limits)} if limits else {})
+
+
+def _beside(op: Operation, signal: Signal, other: tuple[int, ...]) -> Signal:
+    """Return the signal in the shape that it and another tensor broadcast to, as large as it is."""
+    shape = broadcast_shape(op, signal.shape, other)
+    if prod(shape) != signal.size:
+        raise op.refusal(
+            f"operator {op.op_type!r} enlarges a tensor of shape {list(signal.shape)} "
+            f"to {list(shape)}",
+            "export with batch size 1 and operands that broadcast to the tensor",
+        )
+    return replace(signal, shape=shape)
 
 
 def _number(op: Operation, stored: Constant) -> Fraction:
