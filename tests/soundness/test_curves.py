@@ -87,6 +87,14 @@ def test_no_exact_point_breaks_what_is_claimed(op, parameters, grid):
     assert violations(curve, node, grid, intervals(grid)) == set()
 
 
+@pytest.mark.parametrize("op", ["tanh", "softsign"])
+def test_a_grid_on_which_no_constant_fits_64_bits_is_as_good(op):
+    """Programs with weights of 1e-15 have such grids."""
+    curve = curves.on_grid(ops.known_ops()[op].curve(node_of(op, {})), 120)
+    assert curve.sag >= 1 << 63
+    assert violations(curve, node_of(op, {}), 120, intervals(120, count=10)) == set()
+
+
 @pytest.mark.parametrize(("op", "parameters"), CASES)
 def test_lines_touch_the_curve_where_it_is_all_inside_the_table(op, parameters):
     """Loose lines are no defect of soundness; this keeps them from becoming useless unseen."""

@@ -20,6 +20,7 @@ from qdeploy.proof.dyadic import (
     Interval,
     Raw,
     ceil_to_grid,
+    constant,
     down,
     floor_to_grid,
     lifted,
@@ -307,7 +308,8 @@ class Knots:
         left, right = self.value[1][cell], self.value[1][cell + 1]
         way = np.clip(t - self._place(cell), 0, 1 << self.spacing)
         chord = left + up(times(right - left, way), self.spacing)
-        value = chord + np.where(cell >= self.turn, self.sag, 0)
+        sag = constant(self.sag, (1,), self.grid)
+        value = chord + np.where(cell >= self.turn, sag, 0)
         value = np.where(t < self._place(np.asarray(0)), self.value[1][0], value)
         if self.ceiling is None:
             return np.where(t >= 0, t, value)
