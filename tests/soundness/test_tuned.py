@@ -16,7 +16,7 @@ from qdeploy.certify.tuning import searching
 from qdeploy.diagnostics import RefusedError
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import Box, FixedNetwork, Network, QuantizeRequest
-from qdeploy.proof import kernel, packed, ranges, tuned
+from qdeploy.proof import kernel, packed, ranges, tree, tuned
 from qdeploy.proof import statement as statements
 from qdeploy.proof.certificate import Certificate, Part, TunedPart
 from qdeploy.proof.dyadic import Interval
@@ -433,6 +433,34 @@ def test_more_leaves_than_anybody_would_check_are_refused_at_once(
     tree = b"".join(bytes([level % 4]) * (1 << level) for level in range(deep))
     data = TunedPart(GRID, tree + ALL_ONE_LEAF * (1 << deep), ((),) * (1 << deep))
     refuse(network, certificate, data)
+
+
+def test_narrow_leaves_of_deep_networks_are_not_taken_for_cheap() -> None:
+    """Each leaf is analysed alone, which takes most of a second here: 4096 are most of an hour."""
+    rng = np.random.default_rng(0)
+    steps = []
+    for before, after in itertools.pairwise([1, *[2] * 12, 1]):
+        weight = rng.normal(size=(after, before)).astype(np.float32)
+        steps += [(weight, np.zeros(after, np.float32)), "relu"]
+    network = build_network(1, steps[:-1])
+    pair = align(network, program_of(network, Rounding.NEAREST), GRID)
+    edges = np.linspace(-(1 << GRID), 1 << GRID, 4097).astype(np.int64)[:, None]
+    leaves = tree.Leaves(Interval(edges[:-1], edges[1:]), np.zeros(4096, dtype=bool))
+    with pytest.raises(tree.TreeError, match="too much work"):
+        tuned.leaf_bounds(pair, leaves, [()] * 4096)
+
+
+@pytest.mark.parametrize("most", [0, 3])
+def test_the_search_cuts_no_further_than_the_check_follows(
+    most: int, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuned, "affordable_leaves", lambda *_: most)
+    certificate = certificate_of(network)
+    (proven,) = proof.check(network, certificate)
+    tuned_parts = [p for p in certificate.regions[0].parts if p.method == "tuned"]
+    assert len(tuned_parts) == min(most, 1)
+    assert all(1 < len(data_of(certificate).leaves) <= most for _ in tuned_parts)
+    assert proven.linf > 0
 
 
 def edited(certificate: Certificate, change: Callable[[dict], None]) -> bytes:

@@ -65,6 +65,8 @@ class Prices:
     """Of deriving a leaf's bound again."""
     slopes: int
     """That the whole region needs."""
+    leaves: int
+    """That a check takes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +84,15 @@ def predict(known: Analysis) -> Prices | None:
         return None
     pair = _pair_for(known)
     slopes, products, stages = _sizes(known)
-    if slopes == 0:
+    if not 0 < slopes <= _MOST_STORED:
         return None
     turn = (
         _SECONDS_PER_SLOPE * slopes + _SECONDS_PER_PRODUCT * products + _SECONDS_PER_STAGE * stages
     )
     operations = tree.leaf_operations(pair, boxes_on_grid([known.box], pair.grid))
     exact = _PASSES * _SECONDS_PER_OPERATION * operations
-    return Prices(pair.grid, turn, exact, slopes)
+    leaves = tuned.affordable_leaves(pair, operations)
+    return Prices(pair.grid, turn, exact, slopes, leaves) if leaves else None
 
 
 def _pair_for(known: Analysis) -> Pair:
@@ -230,12 +233,14 @@ class Refinement:
         self._chosen = sorted(worst, key=lambda node: (-worst[node], node))[:_CUTS]
         height = worst[self._chosen[0]]
         in_vain = len(self._leaves) > _PATIENCE and height > (1 - _LEAST_GAIN) * self._first
-        stored = sum(len(task) for leaf in self._leaves.values() for task in leaf.slopes)
+        stored = [sum(map(len, leaf.slopes)) for leaf in self._leaves.values()]
+        growth = len(self._chosen)
         box = self._leaves[self._chosen[0]].box
         self._over = bool(
             in_vain
             or height * scale <= _CLOSE_ENOUGH * self._floor
-            or stored > _MOST_STORED
+            or sum(stored) + growth * max(stored) > _MOST_STORED
+            or len(stored) + growth > self._prices.leaves
             or box.lo.shape[1] > tree.LARGEST_AXIS
             or (box.hi - box.lo).max() <= _SMALLEST_SIDE
         )

@@ -39,6 +39,7 @@ from qdeploy.proof.enclosure import LayerRanges, Ranges, Signal
 from qdeploy.proof.pair import Layer, Pair
 from qdeploy.proof.ranges import (
     Sums,
+    analysis_operations,
     enclose_by,
     input_signal,
     is_open,
@@ -150,7 +151,7 @@ def leaf_bounds(pair: Pair, leaves: Leaves, data: Sequence[Sequence[Sequence[int
     whole = Interval(
         leaves.boxes.lo.min(axis=0, keepdims=True), leaves.boxes.hi.max(axis=0, keepdims=True)
     )
-    if len(data) * _PASSES * leaf_operations(pair, whole) > LARGEST_WORK:
+    if len(data) > affordable_leaves(pair, leaf_operations(pair, whole)):
         raise TreeError(f"{len(data)} leaves with slopes are too much work")
     bounds = []
     for index, slopes in enumerate(data):
@@ -160,6 +161,14 @@ def leaf_bounds(pair: Pair, leaves: Leaves, data: Sequence[Sequence[Sequence[int
         if not all_asked():
             raise TuningError("slopes are left over")
     return np.stack(bounds)
+
+
+def affordable_leaves(pair: Pair, operations: int) -> int:
+    """Return how many leaves a check takes on, of which a tree analyses one in `operations`.
+
+    A tree looks at many leaves together; here each pays alone for every step, however narrow.
+    """
+    return LARGEST_WORK // (_PASSES * (operations + analysis_operations(pair)))
 
 
 @dataclass(frozen=True, slots=True)
