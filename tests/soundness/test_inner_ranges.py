@@ -12,6 +12,7 @@ import pytest
 from qdeploy import certify, proof, quantize
 from qdeploy.certify import CertifyRequest
 from qdeploy.diagnostics import RefusedError
+from qdeploy.fixedpoint import Rounding
 from qdeploy.ir import Box, Network, QuantizeRequest
 from qdeploy.proof import kernel, ranges, sides, strict
 from qdeploy.proof import statement as statements
@@ -237,3 +238,39 @@ def test_more_stages_than_anybody_would_wait_for_are_refused(
     claim = kernel.replace(claim, parts=parts)
     with pytest.raises(RefusedError, match="too many stages"):
         proof.check(network, kernel.replace(certificate, regions=(claim,)))
+
+
+def test_more_proofs_than_anybody_would_wait_for_are_refused(
+    network: Network, text: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any of them: a layer may name six ends a neuron, each with a factor of its own."""
+    data = cone_of(text)
+    ends = [side for stage in data.inner for side in stage.sides]
+    duals = [side.dual for side in (*ends, *data.sides)]
+    duals += [] if data.norm is None else [data.norm]
+    work = sum(len(dual.factor) ** 3 for dual in duals)
+    monkeypatch.setattr(kernel, "LARGEST_PROOFS", work)
+    assert proof.check(network, proof.read(text).certificate)
+    monkeypatch.setattr(kernel, "LARGEST_PROOFS", work - 1)
+    monkeypatch.setattr(kernel, "side_bound", None)
+    monkeypatch.setattr(sides, "side_bound", None)
+    with pytest.raises(RefusedError, match="more than anybody waits for"):
+        proof.check(network, proof.read(text).certificate)
+
+
+def test_ranges_inside_of_wide_networks_are_proven_on_a_coarse_grid(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their enclosures are int64, the facts of a cone are not."""
+    monkeypatch.setattr(kernel, "LARGEST_FINE_ANALYSIS", 0)
+    program = quantize.run(network, QuantizeRequest((UNIT,), bits=6, rounding=Rounding.TRUNC))
+    spend = CertifyRequest(work=1.0, attack_budget=500, methods=frozenset({"sdp"}))
+    found = proof.attest(certify.run(network, program, (UNIT,), spend))
+    again = proof.read(proof.write(found)).certificate
+    known = kernel.analysis(network, program, UNIT)
+    assert known.tight.layers[1].d.lo.dtype == np.int64
+    facts = known.cone(slacks=False)
+    assert {type(v) for v in (*facts.forms.flat, *facts.objective.rows.flat)} == {int}
+    (claim,) = again.regions
+    assert "sdp" in {part.method for part in claim.parts}
+    assert proof.check(network, again)

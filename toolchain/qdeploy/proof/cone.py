@@ -147,8 +147,7 @@ class _Builder:
 
     def variables(self, box: Interval, tag: str, layer: int) -> Forms:
         """Return one value per element of `box`; where it has no width, a constant."""
-        ends = enumerate(zip(box.lo, box.hi, strict=True))
-        return stack([self.bounded(lo, hi, (tag, layer, i)) for i, (lo, hi) in ends])
+        return stack([self.bounded(*ends, (tag, layer, i)) for i, ends in enumerate(_ends(box))])
 
     def bounded(self, lo: int, hi: int, tag: tuple[str, int, int]) -> Forms:
         """Return a value known to lie in [lo, hi]: a variable, or a constant if they are equal."""
@@ -195,6 +194,11 @@ def normalised(row: Raw, grid: int) -> tuple[Raw, int]:
     divided = down(row, exponent)
     divided[0] = divided[0] + len(row)
     return divided, exponent
+
+
+def _ends(box: Interval) -> list[tuple[int, int]]:
+    """Return both ends of every element: Python's integers, as sums in int64 could wrap."""
+    return list(zip(box.lo.tolist(), box.hi.tolist(), strict=True))
 
 
 def stack(parts: list[Forms]) -> Forms:
@@ -298,7 +302,7 @@ def _record_ranges(
     """Record the ranges of y, d and z = y + d: known more sharply than the forms before imply."""
     y, d = values
     for kind, value, box in (("y", y, found.y), ("d", d, found.d), ("z", y + d, found.z)):
-        for i, (lo, hi) in enumerate(zip(box.lo, box.hi, strict=True)):
+        for i, (lo, hi) in enumerate(_ends(box)):
             builder.at_least(value.pick(i), lo, (f"{kind}_from", layer, i))
             builder.at_most(value.pick(i), hi, (f"{kind}_to", layer, i))
 
@@ -423,9 +427,9 @@ class _Neuron:
     def of(found: LayerRanges, i: int, knee: int) -> "_Neuron":
         """Return the ranges around a breakpoint, which is moved to 0."""
         return _Neuron(
-            (found.y.lo[i] - knee, found.y.hi[i] - knee),
-            (found.z.lo[i] - knee, found.z.hi[i] - knee),
-            (found.d.lo[i], found.d.hi[i]),
+            (int(found.y.lo[i]) - knee, int(found.y.hi[i]) - knee),
+            (int(found.z.lo[i]) - knee, int(found.z.hi[i]) - knee),
+            (int(found.d.lo[i]), int(found.d.hi[i])),
         )
 
     @property

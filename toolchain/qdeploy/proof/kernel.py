@@ -50,6 +50,8 @@ LARGEST_ANALYSIS = 30_000_000_000
 """Operations of one analysis with linear bounds; minutes."""
 LARGEST_FINE_ANALYSIS = 300_000_000
 """Operations beyond which 64-bit integers have to do: seconds."""
+LARGEST_PROOFS = 10_000_000_000
+"""Sum of the cubes of the factors of one part, of 370 with 300 rows each; half an hour or more."""
 LARGEST_REGIONS = 4096
 _POINTS = 64
 """Inputs evaluated together without rounding."""
@@ -472,6 +474,16 @@ def _require_affordable(known: Analysis, claim: RegionClaim, place: str) -> None
             looks = len(part.data.inner) * analysis_operations(known.pair)
             if looks > LARGEST_ANALYSIS:
                 raise RefusedError(f"{place}: ranges inside are proven in too many stages")
+            if _factor_operations(part.data) > LARGEST_PROOFS:
+                raise RefusedError(f"{place}: its cones are to prove more than anybody waits for")
+
+
+def _factor_operations(data: ConePart) -> int:
+    """Estimate what multiplying out all factors costs; those of a wrong size are refused first."""
+    duals = [side.dual for stage in data.inner for side in stage.sides]
+    duals += [side.dual for side in data.sides]
+    duals += [] if data.norm is None else [data.norm]
+    return sum(len(dual.factor) ** 3 for dual in duals)
 
 
 def _prove_again(known: Analysis, part: Part, place: str) -> Part:
