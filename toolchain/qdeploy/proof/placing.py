@@ -40,6 +40,8 @@ Places = tuple[tuple[int, ...], ...]
 
 LARGEST_WEIGHTS = 1 << 22
 """Entries of all matrices of both sides together, once they stand side by side."""
+_FEW_WEIGHTS, _MOST_GROWTH = 1 << 16, 64
+"""Weights side by side that are always possible, and how many times the network's own are."""
 _MOST_NODES_MORE = 128
 """Nodes that a program may have beyond twice those of its network."""
 _PER_NEURON = {"leaky_relu": "slope"}
@@ -69,9 +71,16 @@ def side_by_side(
         raise MismatchError("program and network differ in the number of inputs or outputs")
     widths = [max(pair) for pair in zip(own, other, strict=True)]
     check_places(other, places, widths)
-    _require_size(2 * sum(rows * columns for rows, columns in pairwise(widths)))
+    weights = 2 * _entries(widths)
+    _require_size(weights)
+    if weights > max(_FEW_WEIGHTS, _MOST_GROWTH * _entries(own)):
+        raise MismatchError("the program is far larger than the network")
     natural = tuple(tuple(range(width)) for width in own[1:-1])
     return _spread_network(network, natural, widths), _spread_program(program, places, widths)
+
+
+def _entries(widths: Sequence[int]) -> int:
+    return sum(rows * columns for rows, columns in pairwise(widths))
 
 
 def _require_size(weights: int) -> None:
