@@ -324,6 +324,16 @@ def test_what_would_fill_the_memory_is_refused_before_it_does() -> None:
         side_by_side(network, quantize.run(crossed, QuantizeRequest((UNIT_BOX,))), (rows, rows))
 
 
+def test_a_small_model_cannot_be_made_to_check_a_huge_program() -> None:
+    """Before placing, a user's own model limited how long a check takes."""
+    wide = other_network(1, (1, 300, 300, 1))
+    program = quantize.run(wide, QuantizeRequest((UNIT_BOX,), bits=8))
+    rows = tuple(range(300))
+    with pytest.raises(MismatchError, match="far larger than the network"):
+        side_by_side(other_network(1, (1, 2, 2, 1)), program, (rows, rows))
+    side_by_side(other_network(1, (1, 40, 40, 1)), program, (rows, rows))
+
+
 def test_names_that_a_layer_more_would_have_are_taken_by_nobody() -> None:
     network = other_network(2, (1, 3, 1))
     program = quantize.run(network, QuantizeRequest((UNIT_BOX,), bits=8))
