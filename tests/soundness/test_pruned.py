@@ -331,7 +331,7 @@ def test_a_small_model_cannot_be_made_to_check_a_huge_program() -> None:
     rows = tuple(range(300))
     with pytest.raises(MismatchError, match="far larger than the network"):
         side_by_side(other_network(1, (1, 2, 2, 1)), program, (rows, rows))
-    side_by_side(other_network(1, (1, 40, 40, 1)), program, (rows, rows))
+    side_by_side(other_network(1, (1, 60, 60, 1)), program, (rows, rows))
 
 
 def test_names_that_a_layer_more_would_have_are_taken_by_nobody() -> None:
