@@ -1,7 +1,12 @@
 """Options and fixtures every test may use."""
 
+import signal
+
 import pytest
 from support.golden import Golden
+
+# A shell's background jobs ignore Ctrl-C, and would hand that down to what the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):

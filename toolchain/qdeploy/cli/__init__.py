@@ -5,16 +5,22 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from qdeploy.cli._interrupts import Interrupts
+
 _INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `qdeploy` and return its exit code."""
+    interrupts = Interrupts()
     try:
         from qdeploy.cli._shell import run  # noqa: PLC0415  a Ctrl-C while importing is caught here
+
+        return run(list(sys.argv[1:] if arguments is None else arguments), interrupts)
     except KeyboardInterrupt:
         return _INTERRUPTED
-    return run(list(sys.argv[1:] if arguments is None else arguments))
+    finally:
+        interrupts.ignore()
 
 
 def entry() -> NoReturn:

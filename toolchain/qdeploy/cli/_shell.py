@@ -5,17 +5,15 @@ Exit codes and what goes to which stream are decided here and nowhere else.
 
 import json
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from types import FrameType
-from typing import NoReturn
 
 import click
 
 from qdeploy.cli._answer import Answer
 from qdeploy.cli._commands import root
+from qdeploy.cli._interrupts import Interrupts
 from qdeploy.diagnostics import ExhaustedError, ExitCode, QdeployError
 
 BROKEN_PIPE = 141
@@ -28,41 +26,17 @@ _OUT_OF_MEMORY = ExhaustedError(
 )
 
 
-class Interrupts:
-    """Ctrl-C and SIGTERM unwind the stack alike, so that nothing half-written or running stays.
+def run(arguments: Sequence[str], interrupts: Interrupts) -> int:
+    """Run one command line and return the exit code.
 
-    The flag tells what an exception means that some library made of the interruption.
+    Raises:
+        KeyboardInterrupt: when there is nothing to be said about it.
     """
-
-    def __init__(self) -> None:
-        self.seen = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._raise)
-
-    def _raise(self, number: int, frame: FrameType | None) -> NoReturn:
-        del number, frame
-        self.seen = True
-        raise KeyboardInterrupt
-
-    def ignore(self) -> None:
-        """Nothing is left to be interrupted: keep the exit code."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-
-
-def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return the exit code."""
-    as_json = "--json" in arguments
-    interrupts = Interrupts()
     try:
-        code = _print(_call(arguments, interrupts), as_json=as_json)
+        return _print(_call(arguments, interrupts), as_json="--json" in arguments)
     except BrokenPipeError:
         _abandon_stdout()
-        code = BROKEN_PIPE
-    except KeyboardInterrupt:
-        code = ExitCode.INTERRUPTED
-    interrupts.ignore()
-    return code
+        return BROKEN_PIPE
 
 
 def _call(arguments: Sequence[str], interrupts: Interrupts) -> Answer | None:
