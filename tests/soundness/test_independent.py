@@ -17,23 +17,25 @@ from functools import cache
 
 import numpy as np
 import pytest
-from qdeploy import certify, proof, quantize
+from qdeploy import certify, proof, quantize, reduce
 from qdeploy.certify import CertifyRequest
 from qdeploy.certify.semidefinite import Facts, repair
 from qdeploy.certify.solvers import Candidate
 from qdeploy.fixedpoint import QFormat, Rounding
-from qdeploy.ir import Box, Network, QuantizeRequest
-from qdeploy.proof import Certificate, cone, kernel, sides, tree
-from qdeploy.proof.certificate import SplitPart
+from qdeploy.ir import Box, FixedNetwork, Network, QuantizeRequest
+from qdeploy.proof import Certificate, cone, kernel, sides, tree, tuned
+from qdeploy.proof.certificate import SplitPart, TunedPart
 from qdeploy.proof.cone import Complement, Cone, DualError, Forms
 from qdeploy.proof.dyadic import Interval
 from qdeploy.proof.enclosure import Signal
 from qdeploy.proof.pair import align
 from qdeploy.proof.ranges import boxes_on_grid
+from qdeploy.reduce import Amount, PruneRequest
 from support import independent
 from support.independent import Device, Dual, Step
 from support.networks import build_network, paper_network
 
+UNIT = Box((Fraction(-1),), (Fraction(1),))
 POINTS = 60
 RANDOM = 3
 
@@ -456,7 +458,7 @@ TREE += bytes([tree.EXACT_LEAF, tree.LINEAR_LEAF])
 
 @cache
 def split_case(hidden: int, rounding: Rounding) -> Case:
-    network, box = paper_network(4, hidden), Box((Fraction(-1),), (Fraction(1),))
+    network, box = paper_network(4, hidden), UNIT
     request = QuantizeRequest((box,), bits=8, rounding=rounding, input_format=QFormat(1, 5))
     program = quantize.run(network, request)
     known = kernel.analysis(network, program, box)
@@ -510,6 +512,65 @@ def leaf_by_leaf(here: Case):
     device = Device.of(independent.predicate(here.text)["program"])
     worst = [independent.worst(layers, device, lo[0], hi[0]) for lo, hi, _ in ours]
     return bounds, worst
+
+
+# --- tuned slopes, and programs with fewer neurons -------------------------------------------
+
+
+def searched(network: Network, program: FixedNetwork, *methods: str, places=None) -> Case:
+    box = Box((Fraction(-1),), (Fraction(1),))
+    beside = proof.side_by_side(network, program, places)
+    spend = CertifyRequest(work=3.0, attack_budget=500, methods=frozenset(methods))
+    found = certify.run(*beside, (box,), spend)
+    written = dataclasses.replace(found, program=program, places=places)
+    return Case(network, UNIT, proof.write(proof.attest(written)))
+
+
+def small_program(network: Network, rounding: Rounding) -> FixedNetwork:
+    request = QuantizeRequest((UNIT,), bits=10, rounding=rounding, input_format=QFormat(2, 5))
+    return quantize.run(network, request)
+
+
+@pytest.mark.parametrize("rounding", Rounding)
+def test_slopes_never_go_below_what_enumeration_of_their_leaves_finds(rounding: Rounding) -> None:
+    network = paper_network(7, 2)
+    here = searched(network, small_program(network, rounding), "tuned")
+    part = independent.part(here.text, "tuned")
+    cut = base64.b64decode(part["data"]["tree"])
+    ours = independent.leaves(cut, list(here.box.lo), list(here.box.hi))
+    assert len(ours) == len(part["data"]["slopes"]) > 1
+    bounds = bounds_of_slopes(here)
+    layers = independent.network_layers(network)
+    device = Device.of(independent.predicate(here.text)["program"])
+    worst = [independent.worst(layers, device, lo[0], hi[0]) for lo, hi, _ in ours]
+    assert not too_low(bounds, worst)
+    assert max(w for (w,) in worst) <= Fraction(Decimal(part["per_output"][0]))
+    assert max(b for (b,) in bounds) <= Fraction(Decimal(part["per_output"][0]))
+
+
+def bounds_of_slopes(here: Case) -> list[list[Fraction]]:
+    """Return the kernel's bound of every leaf."""
+    certificate = proof.read(here.text).certificate
+    (data,) = (p.data for p in certificate.regions[0].parts if isinstance(p.data, TunedPart))
+    pair = align(here.network, certificate.program, data.grid)
+    leaves = tree.expand(data.tree, boxes_on_grid([here.box], pair.grid))
+    found = tuned.leaf_bounds(pair, leaves, data.leaves)
+    return [[Fraction(int(b), 1 << pair.grid) for b in row] for row in found]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_program_without_some_neurons_holds_by_enumeration(seed: int) -> None:
+    network = paper_network(seed, 2)
+    asked = PruneRequest("neurons", Amount(Fraction(6), is_share=False), (UNIT,))
+    reduction = reduce.run(network, asked)
+    program = small_program(reduction.network, Rounding.TRUNC)
+    here = searched(network, program, "split", places=reduction.kept)
+    layers = independent.network_layers(network)
+    device = Device.of(independent.predicate(here.text)["program"])
+    assert sum(len(row.bias) for row, _ in device.layers) < sum(len(r.bias) for r in layers)
+    (found,) = independent.worst(layers, device, *here.box.lo, *here.box.hi)
+    (stated,) = proof.check(network, proof.read(here.text).certificate)
+    assert found <= Fraction(stated.linf) <= 2 * found
 
 
 def test_leaves_that_leave_a_gap_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
