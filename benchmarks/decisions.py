@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=NAMES)
     parser.add_argument("--bits", default="8,6")
     parser.add_argument("--seconds", type=float, default=60.0)
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     columns = ("model", "bits", "radius", "samples", "unchanged", "attacked", "open")
     table = Table(*columns, "known", "search, CPU s", "check, CPU s")
     for name in given.names:
