@@ -93,6 +93,25 @@ def test_any_slopes_bound_what_random_inputs_show(
         assert all(a <= b for a, b in zip(shown, proven, strict=True))
 
 
+@pytest.mark.parametrize("rounding", Rounding)
+def test_a_layer_without_activation_in_between_is_passed_through(rounding: Rounding) -> None:
+    rng = np.random.default_rng(8)
+    steps: list[object] = []
+    for before, after, activation in ((1, 4, "relu"), (4, 4, None), (4, 4, "relu"), (4, 1, None)):
+        weight = rng.normal(size=(after, before)).astype(np.float32)
+        steps += [(weight, rng.normal(size=after).astype(np.float32)), activation]
+    network = build_network(1, [step for step in steps if step is not None])
+    program = paper_program(network, rounding)
+    (worst,) = worst_deviation(network, program, UNIT_BOX)
+    (found,) = searched(network, program)
+    lines = tuned.leaf_bound(
+        pair := align(network, program, GRID),
+        ranges.boxes_on_grid([UNIT_BOX], pair.grid),
+        lambda _: None,
+    )
+    assert worst <= found < Fraction(int(lines[0]), 1 << pair.grid)
+
+
 def paper_program(network: Network, rounding: Rounding) -> FixedNetwork:
     fmt = QFormat(8, 3)
     request = QuantizeRequest((UNIT_BOX,), weights=fmt, activations=fmt, input_format=QFormat(1, 4))
