@@ -8,6 +8,7 @@ nobody wants, for the price of one that somebody does.
     python benchmarks/checker.py
 """
 
+import argparse
 import itertools
 import json
 import os
@@ -141,10 +142,13 @@ def measure(setting: Setting, folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--one"]:
-        setting = Setting(**json.loads(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    one = parser.parse_args().one
+    if one is not None:
+        setting = Setting(**json.loads(one[0]))
         setting = replace(setting, widths=tuple(setting.widths))
-        print(json.dumps(check_here(setting, Path(sys.argv[3]))))
+        print(json.dumps(check_here(setting, Path(one[1]))))
         return
     columns = ("components", "products", "file, KiB", "reading, s", "check, s", "memory, MiB")
     table = Table("proof", *columns)

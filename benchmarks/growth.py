@@ -8,6 +8,7 @@ growth.svg if matplotlib is there (pip install 'qdeploy[bench]').
     python benchmarks/growth.py [FOLDER FOR growth.svg]
 """
 
+import argparse
 import itertools
 import json
 import os
@@ -51,7 +52,6 @@ class Series:
     title: str
     axis: str
     settings: Sequence[Setting]
-    note: str = ""
 
     def sizes(self) -> list[float]:
         return [getattr(setting, self.axis) for setting in self.settings]
@@ -61,8 +61,9 @@ SERIES = (
     Series("neurons a layer", "neurons", [Setting(neurons=n) for n in (16, 32, 64, 128, 256)]),
     Series("inputs", "inputs", [Setting(inputs=n) for n in (8, 32, 128, 512)]),
     Series("layers", "layers", [Setting(layers=n) for n in (2, 4, 8, 16, 32)]),
-    Series("boxes (regions)", "regions", [Setting(regions=n) for n in (1, 4, 16, 64)]),
-    Series("work", "work", [Setting(work=w) for w in (1.0, 2.0, 4.0, 8.0)], "predicted seconds"),
+    Series("boxes (regions)", "regions", [Setting(regions=n) for n in (3, 12, 48)]),
+    Series("many boxes", "regions", [Setting(regions=n) for n in (64, 256, 1024)]),
+    Series("work", "work", [Setting(work=w) for w in (1.0, 2.0, 4.0, 8.0)]),
     Series("jobs", "jobs", [Setting(work=12.0, jobs=n) for n in (1, 2)]),
 )
 
@@ -141,8 +142,10 @@ def plot(path: Path, measured: list[tuple[Series, list[dict[str, float]]]]) -> N
     mpl.rcParams["svg.hashsalt"] = "qdeploy"
     from matplotlib import pyplot as plt  # noqa: PLC0415  after the choice of its back end
 
-    figure, axes = plt.subplots(2, 3, figsize=(11, 6.5), layout="constrained")
-    for place, (series, rows) in zip(axes.flat, measured, strict=True):
+    figure, axes = plt.subplots(2, 4, figsize=(14, 6.5), layout="constrained")
+    for place in axes.flat[len(measured) :]:
+        place.set_axis_off()
+    for place, (series, rows) in zip(axes.flat, measured, strict=False):
         for key, label in (("cpu", "cpu, s"), ("clock", "clock, s"), ("mebibytes", "memory, MiB")):
             place.loglog(series.sizes(), [row[key] for row in rows], "o-", label=label)
         place.set_xlabel(series.title)
@@ -153,15 +156,19 @@ def plot(path: Path, measured: list[tuple[Series, list[dict[str, float]]]]) -> N
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--one"]:
-        print(json.dumps(measure_here(Setting(**json.loads(sys.argv[2])))))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(), help="for growth.svg")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one is not None:
+        print(json.dumps(measure_here(Setting(**json.loads(given.one)))))
         return
     console, measured = Console(), []
     for series in SERIES:
         rows = [measure(setting) for setting in series.settings]
         show(console, series, rows)
         measured.append((series, rows))
-    target = Path(sys.argv[1] if len(sys.argv) > 1 else ".") / "growth.svg"
+    target = given.folder / "growth.svg"
     try:
         plot(target, measured)
     except ImportError:
