@@ -214,6 +214,20 @@ def test_interrupted_before_there_is_a_bound_writes_nothing(seconds: float, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_search_that_an_import_began_can_be_interrupted(tmp_path: Path) -> None:
+    arguments = long_search(Path())[3:]
+    (tmp_path / "script.py").write_text(
+        f"import sys\nfrom qdeploy.cli import main\nsys.exit(main({list(map(str, arguments))}))\n"
+    )
+    line = [sys.executable, "-c", "import script"]
+    process = subprocess.Popen(line, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (130, -signal.SIGINT), errors
+    assert "Traceback" not in errors
+
+
 def test_a_killed_search_leaves_the_earlier_certificate_and_no_process(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text("an earlier certificate")
     process = subprocess.Popen(long_search(tmp_path, "--jobs", "2"), stderr=subprocess.DEVNULL)
