@@ -61,6 +61,34 @@ def test_coarse_activations_are_named():
     assert found[SATURATION] == 0
 
 
+def test_tuned_slopes_are_followed_in_the_leaf_that_decides():
+    network = wide_network()
+    box = Box((Fraction(-1),) * 3, (Fraction(1),) * 3)
+    coarse = QuantizeRequest((box,), weights=QFormat(3, 20), activations=QFormat(4, 3))
+    program = quantize.run(network, replace(coarse, input_format=QFormat(2, 12)))
+    spend = CertifyRequest(work=2.0, methods=frozenset({"tuned"}))
+    (claim,) = certify.run(network, program, (box,), spend).regions
+    assert claim.parts[-1].method == "tuned"
+    found = explain(network, program, claim)
+    by_source = {share.source: 0.0 for share in found.shares}
+    for share in found.shares:
+        by_source[share.source] += share.share
+    assert sum(by_source.values()) == pytest.approx(1.0)
+    assert by_source[ROUNDING] > 0.4
+    assert by_source.get(WEIGHTS, 0.0) < 0.01
+    lines = explain(network, program, replace(claim, parts=claim.parts[:-1]))
+    assert by_source[RELAXATION] > sum(s.share for s in lines.shares if s.source == RELAXATION)
+
+
+def wide_network():
+    rng = np.random.default_rng(2)
+    steps = []
+    for before, after in ((3, 12), (12, 12), (12, 2)):
+        weight = (rng.normal(size=(after, before)) / before**0.5).astype(np.float32)
+        steps += [(weight, rng.normal(size=after).astype(np.float32) / 4), "relu"]
+    return build_network(3, steps[:-1])
+
+
 def test_a_format_that_is_too_small_saturates():
     request = replace(EXACT, activations=QFormat(0, 8), input_format=QFormat(2, 10))
     found = shares(build_network(1, LAYERS), request)

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.ir import FixedNetwork, Network
-from qdeploy.proof import linear, tree
-from qdeploy.proof.certificate import RegionClaim, SplitPart
+from qdeploy.proof import linear, tree, tuned
+from qdeploy.proof.certificate import RegionClaim, SplitPart, TunedPart
 from qdeploy.proof.dyadic import Interval, Raw
 from qdeploy.proof.enclosure import LayerRanges, Ranges
 from qdeploy.proof.pair import Layer, Pair, align, coarse_grid
-from qdeploy.proof.ranges import analyse, boxes_on_grid
+from qdeploy.proof.ranges import analyse, boxes_on_grid, input_signal, is_open
 
 Reals = NDArray[np.float64]
 
@@ -60,26 +60,93 @@ def explain(network: Network, program: FixedNetwork, claim: RegionClaim) -> Expl
     output = max(range(len(claim.per_output)), key=lambda i: claim.per_output[i])
     if all(part.method in ("recursion", "interval") for part in claim.parts):
         return Explanation(output, ())
-    split = [
-        part.data
-        for part in claim.parts
-        if isinstance(part.data, SplitPart) and part.per_output[output] == claim.per_output[output]
-    ]
-    pair = align(network, program, split[0].grid if split else coarse_grid(program))
-    piece = boxes_on_grid([claim.box], pair.grid)
-    if split:
-        piece = _worst_leaf(pair, program, tree.expand(split[0].tree, piece), output)
-    found = analyse(pair, piece, use_linear=True).row(0)
-    e = found.layers[-1].out.e
+    piece = _deciding_piece(network, program, claim, output)
+    e = piece.found.layers[-1].out.e
     low, high = int(e.lo[output]), int(e.hi[output])
-    sides = (pair, program)
-    amounts = list(_amounts(sides, found, output, 1 if high >= -low else -1))
+    amounts = list(_amounts(piece, program, output, 1 if high >= -low else -1))
     total = float(claim.per_output[output])
     known = sum(amount.share for amount in amounts)
     amounts.append(Share("", RELAXATION, max(total - known, 0.0)))
     whole = max(total, known) or 1.0
     shares = [Share(a.layer, a.source, a.share / whole) for a in amounts if a.share > 0]
     return Explanation(output, tuple(sorted(shares, key=lambda s: -s.share)))
+
+
+# --- the piece of the region that decides the bound, and its multipliers --------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A box, all that is known over it, and how multipliers get through an activation there."""
+
+    pair: Pair
+    found: Ranges
+    tuned: "_Tuned | None" = None
+
+    def through(
+        self, index: int, on_a: Reals, on_e: Reals, output: tuple[int, int]
+    ) -> tuple[Reals, Reals]:
+        """Return the multipliers of y and d that those of a and e become."""
+        if self.tuned is not None and index < len(self.pair.layers) - 1:
+            return self.tuned.through(index, on_a, on_e, output)
+        return _through(self.pair, self.pair.layers[index], self.found.layers[index], (on_a, on_e))
+
+
+@dataclass(frozen=True, slots=True)
+class _Tuned:
+    """The slopes with which the deviation of the outputs was bounded over a leaf."""
+
+    task: tuned.Task
+    slopes: tuned.Slopes
+    outputs: NDArray[np.int64]
+    """Which the task is about: all their upper ends, then all lower ones."""
+
+    def through(
+        self, index: int, on_a: Reals, on_e: Reals, output: tuple[int, int]
+    ) -> tuple[Reals, Reals]:
+        """Return p and q (see `qdeploy.proof.tuned`) for one side (output, sign)."""
+        at = self.task.corners[index]
+        if at is None:
+            return on_a, on_e
+        unit = 2.0**-self.task.pair.grid
+        slope, share = _real(at.slope, unit), _real(at.share, unit)
+        on_y, on_d = on_a * slope, on_e * slope
+        own = self._row(output)[self._first(index) :][: len(at.open)]
+        size = abs(on_a) + abs(on_e) * share
+        on_y[at.open] = size[at.open] * own[:, 0]
+        on_d[at.open] = on_e[at.open] * own[:, 1]
+        return on_y, on_d
+
+    def _row(self, output: tuple[int, int]) -> Reals:
+        place = int(np.flatnonzero(self.outputs == output[0])[0])
+        row = place + (0 if output[1] > 0 else len(self.outputs))
+        return np.asarray(self.slopes[row] * 2.0**-tuned.SLOPE_BITS)
+
+    def _first(self, index: int) -> int:
+        before = self.task.corners[:index]
+        return sum(len(at.open) for at in before if at is not None)
+
+
+def _deciding_piece(
+    network: Network, program: FixedNetwork, claim: RegionClaim, output: int
+) -> _Piece:
+    """Return the leaf with the largest bound, of the part that is best for the output."""
+    best = [
+        part.data
+        for part in claim.parts
+        if isinstance(part.data, SplitPart | TunedPart)
+        and part.per_output[output] == claim.per_output[output]
+    ]
+    data = best[0] if best else None
+    pair = align(network, program, coarse_grid(program) if data is None else data.grid)
+    whole = boxes_on_grid([claim.box], pair.grid)
+    if data is None:
+        return _Piece(pair, analyse(pair, whole, use_linear=True).row(0))
+    leaves = tree.expand(data.tree, whole)
+    if isinstance(data, TunedPart):
+        return _worst_tuned(pair, leaves, data, output)
+    piece = _worst_leaf(pair, program, leaves, output)
+    return _Piece(pair, analyse(pair, piece, use_linear=True).row(0))
 
 
 def _worst_leaf(pair: Pair, program: FixedNetwork, leaves: tree.Leaves, output: int) -> Interval:
@@ -90,11 +157,44 @@ def _worst_leaf(pair: Pair, program: FixedNetwork, leaves: tree.Leaves, output: 
     return Interval(boxes.lo[worst : worst + 1], boxes.hi[worst : worst + 1])
 
 
-def _amounts(
-    sides: tuple[Pair, FixedNetwork], found: Ranges, output: int, sign: int
-) -> Iterator[Share]:
+def _worst_tuned(pair: Pair, leaves: tree.Leaves, data: TunedPart, output: int) -> _Piece:
+    """Enclose every leaf again, few as they are, and keep the one that decides."""
+    pieces: list[_Piece] = []
+    for index, stored in enumerate(data.leaves):
+        given, _ = tuned.given(stored)
+        asked: list[tuple[tuned.Task, tuned.Slopes | None]] = []
+
+        def choose(task: tuned.Task) -> tuned.Slopes | None:
+            asked.append((task, given(task)))  # noqa: B023  called in this turn alone
+            return asked[-1][1]  # noqa: B023
+
+        box = Interval(leaves.boxes.lo[index : index + 1], leaves.boxes.hi[index : index + 1])
+        found = tuned.enclose(pair, input_signal(pair, box), choose)
+        pieces.append(_Piece(pair, found.row(0), _for_outputs(pair, found, output, asked)))
+    return max(pieces, key=lambda piece: int(piece.found.layers[-1].out.e.magnitude[output]))
+
+
+def _for_outputs(
+    pair: Pair,
+    found: Ranges,
+    output: int,
+    asked: list[tuple[tuned.Task, tuned.Slopes | None]],
+) -> _Tuned | None:
+    """Return the slopes of the last task, which is about d of the outputs; None without any."""
+    last = found.layers[-1]
+    outputs = np.flatnonzero(is_open(pair.layers[-1], last.y, last.z, pair.grid)[0])
+    task, slopes = asked[-1] if asked else (None, None)
+    if task is None or slopes is None or len(slopes) != 2 * len(outputs) or output not in outputs:
+        return None
+    return _Tuned(task, slopes, outputs)
+
+
+# --- what each source adds ----------------------------------------------------------------------
+
+
+def _amounts(piece: _Piece, program: FixedNetwork, output: int, sign: int) -> Iterator[Share]:
     """Substitute sign * e of one output back and yield what each source adds, in real units."""
-    pair, program = sides
+    pair, found = piece.pair, piece.found
     unit = 2.0**-pair.grid
     on_e = np.zeros(pair.layers[-1].width)
     on_e[output] = sign
@@ -102,11 +202,13 @@ def _amounts(
     for index in range(len(pair.layers) - 1, -1, -1):
         layer, ranges = pair.layers[index], found.layers[index]
         yield from _behind(layer, ranges, on_e, unit)
-        on_y, on_d = _through(pair, layer, ranges, (on_a, on_e))
+        on_y, on_d = piece.through(index, on_a, on_e, (output, sign))
         entering = found.signal(index)
         pruned = _pruned(layer, program, pair.grid)
         yield from _before(layer, ranges, entering.a, (on_d, pruned), unit)
         on_a = on_y @ _real(layer.w, unit)
+        if piece.tuned is not None:
+            on_a = on_a + on_d @ _real(layer.v - layer.w, unit)
         on_e = on_d @ _real(layer.v, unit)
     yield Share("input", INPUT, _most(on_e, found.input.e, unit))
 
