@@ -30,6 +30,8 @@ TABLE = "table"
 RELAXATION = "looseness of the proof"
 _MOST_LEAVES = 256
 """Of more, only so many, spread evenly, are looked at: all would take as long as the check."""
+_MOST_TUNED = 3
+"""Leaves with slopes that are looked at: each takes as long as in the check."""
 SOURCES = (INPUT, WEIGHTS, PRUNING, ROUNDING, SATURATION, TABLE, RELAXATION)
 
 
@@ -144,7 +146,7 @@ def _deciding_piece(
         return _Piece(pair, analyse(pair, whole, use_linear=True).row(0))
     leaves = tree.expand(data.tree, whole)
     if isinstance(data, TunedPart):
-        return _worst_tuned(pair, leaves, data, output)
+        return _worst_tuned(pair, program, leaves, (data, output))
     piece = _worst_leaf(pair, program, leaves, output)
     return _Piece(pair, analyse(pair, piece, use_linear=True).row(0))
 
@@ -157,21 +159,31 @@ def _worst_leaf(pair: Pair, program: FixedNetwork, leaves: tree.Leaves, output: 
     return Interval(boxes.lo[worst : worst + 1], boxes.hi[worst : worst + 1])
 
 
-def _worst_tuned(pair: Pair, leaves: tree.Leaves, data: TunedPart, output: int) -> _Piece:
-    """Enclose every leaf again, few as they are, and keep the one that decides."""
-    pieces: list[_Piece] = []
-    for index, stored in enumerate(data.leaves):
-        given, _ = tuned.given(stored)
-        asked: list[tuple[tuned.Task, tuned.Slopes | None]] = []
-
-        def choose(task: tuned.Task) -> tuned.Slopes | None:
-            asked.append((task, given(task)))  # noqa: B023  called in this turn alone
-            return asked[-1][1]  # noqa: B023
-
-        box = Interval(leaves.boxes.lo[index : index + 1], leaves.boxes.hi[index : index + 1])
-        found = tuned.enclose(pair, input_signal(pair, box), choose)
-        pieces.append(_Piece(pair, found.row(0), _for_outputs(pair, found, output, asked)))
+def _worst_tuned(
+    pair: Pair, program: FixedNetwork, leaves: tree.Leaves, asked: tuple[TunedPart, int]
+) -> _Piece:
+    """Enclose the leaves again that are worst by standard lines, and keep the one that decides."""
+    data, output = asked
+    by_lines = tree.leaf_bounds(pair, program, leaves)[:, output]
+    worst = np.argsort(-by_lines, kind="stable")[:_MOST_TUNED]
+    pieces = [_tuned_piece(pair, leaves, data, (int(leaf), output)) for leaf in worst]
     return max(pieces, key=lambda piece: int(piece.found.layers[-1].out.e.magnitude[output]))
+
+
+def _tuned_piece(
+    pair: Pair, leaves: tree.Leaves, data: TunedPart, place: tuple[int, int]
+) -> _Piece:
+    leaf, output = place
+    given, _ = tuned.given(data.leaves[leaf])
+    asked: list[tuple[tuned.Task, tuned.Slopes | None]] = []
+
+    def choose(task: tuned.Task) -> tuned.Slopes | None:
+        asked.append((task, given(task)))
+        return asked[-1][1]
+
+    box = Interval(leaves.boxes.lo[leaf : leaf + 1], leaves.boxes.hi[leaf : leaf + 1])
+    found = tuned.enclose(pair, input_signal(pair, box), choose)
+    return _Piece(pair, found.row(0), _for_outputs(pair, found, output, asked))
 
 
 def _for_outputs(
