@@ -84,7 +84,7 @@ def functions(module: Path) -> Iterator[tuple[int, int]]:
     code = code_lines(source)
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef):
-            first = min(node.lineno, *(d.lineno for d in node.decorator_list), node.lineno)
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
             yield first, sum(first <= line <= (node.end_lineno or first) for line in code)
 
 

@@ -518,10 +518,9 @@ def leaf_by_leaf(here: Case):
 
 
 def searched(network: Network, program: FixedNetwork, *methods: str, places=None) -> Case:
-    box = Box((Fraction(-1),), (Fraction(1),))
     beside = proof.side_by_side(network, program, places)
     spend = CertifyRequest(work=3.0, attack_budget=500, methods=frozenset(methods))
-    found = certify.run(*beside, (box,), spend)
+    found = certify.run(*beside, (UNIT,), spend)
     written = dataclasses.replace(found, program=program, places=places)
     return Case(network, UNIT, proof.write(proof.attest(written)))
 

@@ -63,9 +63,7 @@ def explain(network: Network, program: FixedNetwork, claim: RegionClaim) -> Expl
     if all(part.method in ("recursion", "interval") for part in claim.parts):
         return Explanation(output, ())
     piece = _deciding_piece(network, program, claim, output)
-    e = piece.found.layers[-1].out.e
-    low, high = int(e.lo[output]), int(e.hi[output])
-    amounts = list(_amounts(piece, program, output, 1 if high >= -low else -1))
+    amounts = list(_amounts(piece, program, output))
     total = float(claim.per_output[output])
     known = sum(amount.share for amount in amounts)
     amounts.append(Share("", RELAXATION, max(total - known, 0.0)))
@@ -85,44 +83,34 @@ class _Piece:
     found: Ranges
     tuned: "_Tuned | None" = None
 
-    def through(
-        self, index: int, on_a: Reals, on_e: Reals, output: tuple[int, int]
-    ) -> tuple[Reals, Reals]:
+    def through(self, index: int, on_a: Reals, on_e: Reals) -> tuple[Reals, Reals]:
         """Return the multipliers of y and d that those of a and e become."""
         if self.tuned is not None and index < len(self.pair.layers) - 1:
-            return self.tuned.through(index, on_a, on_e, output)
+            return self.tuned.through(index, on_a, on_e)
         return _through(self.pair, self.pair.layers[index], self.found.layers[index], (on_a, on_e))
 
 
 @dataclass(frozen=True, slots=True)
 class _Tuned:
-    """The slopes with which the deviation of the outputs was bounded over a leaf."""
+    """The slopes with which one side of one output's deviation was bounded over a leaf."""
 
     task: tuned.Task
-    slopes: tuned.Slopes
-    outputs: NDArray[np.int64]
-    """Which the task is about: all their upper ends, then all lower ones."""
+    slopes: Reals
+    """[open neurons of all layers before the last, 2]."""
 
-    def through(
-        self, index: int, on_a: Reals, on_e: Reals, output: tuple[int, int]
-    ) -> tuple[Reals, Reals]:
-        """Return p and q (see `qdeploy.proof.tuned`) for one side (output, sign)."""
+    def through(self, index: int, on_a: Reals, on_e: Reals) -> tuple[Reals, Reals]:
+        """Return p and q (see `qdeploy.proof.tuned`)."""
         at = self.task.corners[index]
         if at is None:
             return on_a, on_e
         unit = 2.0**-self.task.pair.grid
         slope, share = _real(at.slope, unit), _real(at.share, unit)
         on_y, on_d = on_a * slope, on_e * slope
-        own = self._row(output)[self._first(index) :][: len(at.open)]
+        own = self.slopes[self._first(index) :][: len(at.open)]
         size = abs(on_a) + abs(on_e) * share
         on_y[at.open] = size[at.open] * own[:, 0]
         on_d[at.open] = on_e[at.open] * own[:, 1]
         return on_y, on_d
-
-    def _row(self, output: tuple[int, int]) -> Reals:
-        place = int(np.flatnonzero(self.outputs == output[0])[0])
-        row = place + (0 if output[1] > 0 else len(self.outputs))
-        return np.asarray(self.slopes[row] * 2.0**-tuned.SLOPE_BITS)
 
     def _first(self, index: int) -> int:
         before = self.task.corners[:index]
@@ -183,38 +171,46 @@ def _tuned_piece(
 
     box = Interval(leaves.boxes.lo[leaf : leaf + 1], leaves.boxes.hi[leaf : leaf + 1])
     found = tuned.enclose(pair, input_signal(pair, box), choose)
-    return _Piece(pair, found.row(0), _for_outputs(pair, found, output, asked))
+    return _Piece(pair, found.row(0), _output_slopes(pair, found, output, asked))
 
 
-def _for_outputs(
+def _output_slopes(
     pair: Pair,
     found: Ranges,
     output: int,
     asked: list[tuple[tuned.Task, tuned.Slopes | None]],
 ) -> _Tuned | None:
-    """Return the slopes of the last task, which is about d of the outputs; None without any."""
+    """Return the slopes for an output in the last task, which is about d of all; None without any."""
     last = found.layers[-1]
     outputs = np.flatnonzero(is_open(pair.layers[-1], last.y, last.z, pair.grid)[0])
     task, slopes = asked[-1] if asked else (None, None)
     if task is None or slopes is None or len(slopes) != 2 * len(outputs) or output not in outputs:
         return None
-    return _Tuned(task, slopes, outputs)
+    side = 0 if _worse_side(found.row(0), output) > 0 else len(outputs)
+    row = side + int(np.flatnonzero(outputs == output)[0])
+    return _Tuned(task, np.asarray(slopes[row] * 2.0**-tuned.SLOPE_BITS))
+
+
+def _worse_side(found: Ranges, output: int) -> int:
+    """Return the sign that the larger end of an output's deviation has."""
+    e = found.layers[-1].out.e
+    return 1 if int(e.hi[output]) >= -int(e.lo[output]) else -1
 
 
 # --- what each source adds ----------------------------------------------------------------------
 
 
-def _amounts(piece: _Piece, program: FixedNetwork, output: int, sign: int) -> Iterator[Share]:
-    """Substitute sign * e of one output back and yield what each source adds, in real units."""
+def _amounts(piece: _Piece, program: FixedNetwork, output: int) -> Iterator[Share]:
+    """Substitute e of one output back, or -e, and yield what each source adds, in real units."""
     pair, found = piece.pair, piece.found
     unit = 2.0**-pair.grid
     on_e = np.zeros(pair.layers[-1].width)
-    on_e[output] = sign
+    on_e[output] = _worse_side(found, output)
     on_a = np.zeros_like(on_e)
     for index in range(len(pair.layers) - 1, -1, -1):
         layer, ranges = pair.layers[index], found.layers[index]
         yield from _behind(layer, ranges, on_e, unit)
-        on_y, on_d = piece.through(index, on_a, on_e, (output, sign))
+        on_y, on_d = piece.through(index, on_a, on_e)
         entering = found.signal(index)
         pruned = _pruned(layer, program, pair.grid)
         yield from _before(layer, ranges, entering.a, (on_d, pruned), unit)
