@@ -180,7 +180,7 @@ def _output_slopes(
     output: int,
     asked: list[tuple[tuned.Task, tuned.Slopes | None]],
 ) -> _Tuned | None:
-    """Return the slopes for an output in the last task, which is about d of all; None without any."""
+    """Return the slopes of an output in the last task, which is about d; None without any."""
     last = found.layers[-1]
     outputs = np.flatnonzero(is_open(pair.layers[-1], last.y, last.z, pair.grid)[0])
     task, slopes = asked[-1] if asked else (None, None)
