@@ -16,7 +16,9 @@ Example:
   qdeploy build controller.onnx --inputs -1:1 --board virtual-m4 --bits 8 --tolerance 0.05"""
 
 
-@click.command("build", short_help="Turn a model into validated, certified firmware.", epilog=EXAMPLE)
+@click.command(
+    "build", short_help="Turn a model into validated, certified firmware.", epilog=EXAMPLE
+)
 @network_options
 @click.option(
     "--board",
@@ -33,7 +35,11 @@ Example:
     metavar="OUT",
     help="The folder to write; an earlier build there is replaced. Default: build-BOARD.",
 )
-@click.option("--no-run", is_flag=True, help="Do not run the firmware; boards without an emulator are never run by build.")
+@click.option(
+    "--no-run",
+    is_flag=True,
+    help="Do not run the firmware; boards without an emulator are never run by build.",
+)
 @json_option
 @with_options
 def command(options: Options) -> Answer:
