@@ -1,6 +1,6 @@
 """Search for bounds and the data that prove them; only `qdeploy.proof` decides what holds."""
 
-from qdeploy.certify.decide import DecideRequest, decide
+from qdeploy.certify.decide import DecideRequest, Undecided, decide
 from qdeploy.certify.executors import Crew
 from qdeploy.certify.explain import explain
 from qdeploy.certify.methods import known_methods
@@ -15,6 +15,7 @@ __all__ = [
     "DecideRequest",
     "Interrupted",
     "Relaxed",
+    "Undecided",
     "attack_relaxed",
     "decide",
     "explain",

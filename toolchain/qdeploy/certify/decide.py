@@ -6,7 +6,7 @@ operations: equal requests give equal certificates, whoever computes them. `qdep
 alone decides what holds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -56,6 +56,14 @@ class DecideRequest:
     """Predicted seconds for attacks and cuts; equal requests give equal certificates."""
 
 
+class Undecided(KeyboardInterrupt):
+    """Somebody ended the search; what was known about decisions until then is complete."""
+
+    def __init__(self, claim: DecisionClaim) -> None:
+        super().__init__()
+        self.claim = claim
+
+
 def decide(
     network: Network,
     program: FixedNetwork,
@@ -69,6 +77,7 @@ def decide(
     Raises:
         UsageError: nothing can be said about decisions of such a network.
         MissingToolError: the cluster does not answer.
+        Undecided: by Ctrl-C, once the cheap proof had gone through all regions.
     """
     try:
         pair = decision.decision_pair(network, program, coarse_grid(program))
@@ -81,7 +90,14 @@ def decide(
     boxes = boxes_on_grid(regions, pair.grid)
     scene = Scene(network, program)
     with open_executor(scene, crew) as executor:
-        cases = _Cases(executor, regions, request, progress).settled(scene, pair, boxes)
+        known = _Cases(executor, regions, request, progress)
+        known.begin(scene, pair, boxes)
+        try:
+            known.go_on()
+        except KeyboardInterrupt:
+            claim = DecisionClaim(request.kind, pair.grid, known.cases(), None)
+            raise Undecided(claim) from None
+        cases = known.cases()
     return DecisionClaim(request.kind, pair.grid, cases, _pairs(pair, boxes, request))
 
 
@@ -107,20 +123,26 @@ class _Cases:
         self._spent = 0.0
         self._points: dict[int, Point] = {}
         self._trees: dict[int, _Trees] = {}
+        self._winners: list[int] = []
 
-    def settled(
-        self, scene: Scene, pair: Pair, boxes: Interval
-    ) -> tuple[Unchanged | Attacked | None, ...]:
-        """Go through all that may settle a case."""
+    def begin(self, scene: Scene, pair: Pair, boxes: Interval) -> None:
+        """Settle what the cheap proof settles."""
         winners = _winners(scene.network, self._regions, self._request.kind)
+        self._winners = winners.tolist()
         contests = sides(pair, scene.program, self._request.kind, boxes)
         leads = [side.lead(side.roots, winners, light=False) for side in contests]
         root = bytes([FULL_LEAF])
         for i, sure in enumerate(zip(*(lead.sure.tolist() for lead in leads), strict=True)):
             self._trees[i] = (root if sure[0] else None, root if sure[1] else None)
+
+    def go_on(self) -> None:
+        """Go through all that may settle the others."""
         self._attack(self._open())
-        self._cut(self._open(), winners)
-        return tuple(map(self._case, range(len(self._regions)), winners.tolist()))
+        self._cut(self._open())
+
+    def cases(self) -> tuple[Unchanged | Attacked | None, ...]:
+        """Return what is known of every region."""
+        return tuple(map(self._case, range(len(self._regions)), self._winners))
 
     def _open(self) -> list[int]:
         return [i for i, found in self._trees.items() if None in found and i not in self._points]
@@ -147,22 +169,26 @@ class _Cases:
             )
             for group in groups
         ]
-        for group, points in zip(groups, self._answers(tasks), strict=True):
-            self._points |= {i: x for i, x in zip(group, points, strict=True) if x is not None}
+        for place, points in self._answers(tasks):
+            struck = zip(groups[place], points, strict=True)
+            self._points |= {i: x for i, x in struck if x is not None}
 
-    def _cut(self, left: Sequence[int], winners: NDArray[np.int64]) -> None:
+    def _cut(self, left: Sequence[int]) -> None:
         """Cut regions in rounds: what one does not need is for those that are left."""
         budget = (self._request.seconds - self._spent) * _OPERATIONS_PER_SECOND
         limit = _FIRST_SHARE * budget / max(len(left), 1)
         while left:
             self._progress(f"decisions: cutting {len(left)} regions")
-            answers = self._answers([self._cutting(i, int(winners[i]), limit) for i in left])
-            for i, answer in zip(left, answers, strict=True):
-                self._trees[i] = answer.trees
+            tasks = [self._cutting(i, self._winners[i], limit) for i in left]
+            answers: dict[int, _Cut] = {}
+            for place, answer in self._answers(tasks):
+                answers[place] = answer
+                self._trees[left[place]] = answer.trees
                 if answer.point is not None:
-                    self._points[i] = answer.point
-            budget -= sum(answer.spent for answer in answers)
-            left = [i for i, answer in zip(left, answers, strict=True) if not answer.settled]
+                    self._points[left[place]] = answer.point
+            # In order: a sum of doubles must not depend on who was faster.
+            budget -= sum(answers[place].spent for place in range(len(left)))
+            left = [i for place, i in enumerate(left) if not answers[place].settled]
             if not left or budget / len(left) < _WORTH_AGAIN * limit:
                 return
             limit = budget / len(left)
@@ -171,17 +197,17 @@ class _Cases:
         arguments = (self._regions[region], self._request.kind, winner, limit)
         return Task(_cut_up, (*arguments, self._trees[region]), limit / _OPERATIONS_PER_SECOND)
 
-    def _answers(self, tasks: Sequence[Task]) -> list[Any]:
-        """Compute tasks, and return their answers in order."""
+    def _answers(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Any]]:
+        """Compute tasks; yield the place of each and its answer as they come."""
         self._asked += 1
         for place, task in enumerate(tasks):
             self._executor.submit((self._asked, place), task)
-        found: dict[int, Any] = {}
-        while len(found) < len(tasks):
+        missing = len(tasks)
+        while missing:
             got = self._executor.receive(None)
             if got is not None:
-                found[got[0][1]] = got[1]
-        return [found[place] for place in range(len(tasks))]
+                missing -= 1
+                yield got[0][1], got[1]
 
 
 def _winners(network: Network, regions: Sequence[Box], kind: DecisionKind) -> NDArray[np.int64]:

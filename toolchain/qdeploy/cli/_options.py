@@ -34,7 +34,9 @@ def with_options(function: Callable[[Options], Answer]) -> Callable[..., Answer]
     return functools.update_wrapper(call, function)
 
 
-def read_config(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
+def read_config(
+    context: click.Context, parameter: click.Parameter, path: Path | None
+) -> Path | None:
     """Make the values of a configuration file the defaults of the command line.
 
     Raises:
@@ -43,7 +45,7 @@ def read_config(context: click.Context, parameter: click.Parameter, path: Path |
     """
     del parameter
     if path is None:
-        return
+        return None
     values = _load_toml(path)
     known = {p.name: p for p in context.command.params if p.name not in {"model", "config"}}
     defaults = {}
@@ -57,6 +59,7 @@ def read_config(context: click.Context, parameter: click.Parameter, path: Path |
             )
         defaults[str(option.name)] = _config_value(path, key, value, option)
     context.default_map = defaults
+    return path
 
 
 def _load_toml(path: Path) -> dict[str, Any]:
@@ -95,6 +98,11 @@ def _beside(config: Path, value: str) -> str:
         return value
     return f"{prefix}{separator}{candidate}{radius_separator}{radius}"
 
+
+force_option = click.option(
+    "--force", is_flag=True, help="Replace what stands there even if qdeploy did not write it."
+)
+"""For commands that write; what a command reads is never replaced."""
 
 _ROUNDINGS = click.Choice(["nearest", "floor", "trunc"])
 
@@ -208,8 +216,8 @@ _NETWORK_OPTIONS: tuple[Decorator, ...] = (
         type=click.Path(path_type=Path),
         metavar="qdeploy.toml",
         is_eager=True,
-        expose_value=False,
         callback=read_config,
         help="Read options from a file; the command line overrides it.",
     ),
+    force_option,
 )

@@ -29,7 +29,7 @@ def progress() -> Iterator[Stopwatch]:
     """Give a stopwatch whose stages are shown as they run, if stderr is a terminal."""
     console = Console(stderr=True)
     if not sys.stderr.isatty():
-        yield Stopwatch()
+        yield Stopwatch(warner=lambda text: print(f"warning: {text}", file=sys.stderr))
         return
     bar = Progress(
         SpinnerColumn(),
@@ -45,4 +45,7 @@ def progress() -> Iterator[Stopwatch]:
             what = STAGES.get(stage, stage)
             bar.update(task, description=f"{what}: {detail}" if detail else what)
 
-        yield Stopwatch(show)
+        def warn(text: str) -> None:
+            console.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
+
+        yield Stopwatch(show, warn)

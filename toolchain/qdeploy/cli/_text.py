@@ -32,6 +32,8 @@ def describe_build(
     facts += [("note", note) for note in material.network.notes]
     facts += reduced_lines(material.reduced)
     facts += statement_lines(material.statement) + decision_lines(material.statement)
+    if material.interrupted:
+        facts.append(("interrupted", "the bound is the best that was found until then"))
     if tolerance:
         facts.append(("tolerance", tolerance))
     if material.firmware is not None:

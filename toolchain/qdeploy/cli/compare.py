@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from qdeploy.cli._answer import Answer, columns, json_option
+from qdeploy.cli._options import force_option
 from qdeploy.cli._progress import progress
 from qdeploy.cli._similar import describe
 from qdeploy.cli._text import model_line, time_line
@@ -72,6 +73,7 @@ Example:
     metavar="FILE",
     help="Where to write the claim and its proof. Default: similarity.json.",
 )
+@force_option
 @json_option
 def command(**given: Any) -> Answer:  # noqa: ANN401  click's converted values, named like our fields
     """Prove how far apart the outputs of two networks can be, of any depths and widths.

@@ -5,10 +5,12 @@ from pathlib import Path
 import click
 
 from qdeploy.cli._answer import Answer, columns, json_option
+from qdeploy.cli._options import force_option
 from qdeploy.cli._progress import progress
 from qdeploy.cli._text import statement_lines, time_line, verdict_lines
 from qdeploy.diagnostics import ExitCode, QdeployError
-from qdeploy.pipeline.artifacts import check_no_folder, write_file
+from qdeploy.pipeline import artifacts
+from qdeploy.pipeline.artifacts import JUNIT, Target
 from qdeploy.pipeline.device import run_validate
 from qdeploy.pipeline.junit import junit_bytes, junit_error_bytes
 
@@ -36,23 +38,28 @@ Example:
     metavar="FILE",
     help="Also write the result as JUnit XML, for a test rack.",
 )
+@force_option
 @json_option
-def command(folder: Path, port: str | None, vectors: str | None, junit: Path | None) -> Answer:
+def command(
+    folder: Path, port: str | None, vectors: str | None, junit: Path | None, *, force: bool
+) -> Answer:
     """Run the device of a build folder and check it against model, program and certificate.
 
     Every output must equal the program's integers, and stay within the proven bound of the network.
     """
+    target = None
     if junit is not None:
-        check_no_folder(junit)
+        target = Target(junit, JUNIT, force, () if vectors is None else (Path(vectors),))
+        artifacts.check(target)
     try:
         with progress() as watch:
             result = run_validate(folder, port, vectors, watch)
     except QdeployError as error:
-        if junit is not None:
-            write_file(junit, junit_error_bytes(folder.name, error))
+        if target is not None:
+            artifacts.write(target, junit_error_bytes(folder.name, error))
         raise
-    if junit is not None:
-        write_file(junit, junit_bytes(result.title, result.verdict))
+    if target is not None:
+        artifacts.write(target, junit_bytes(result.title, result.verdict))
     code = ExitCode.YES if result.verdict.passed else ExitCode.NO
     lines = statement_lines(result.statement) + verdict_lines(result.verdict)
     text = f"{result.title}\n\n{columns(lines, '  ')}\n\n{time_line(watch.seconds())}"

@@ -1,9 +1,9 @@
 """One build, in a temporary folder."""
 
 import re
-import tempfile
 from pathlib import Path
 
+from qdeploy import scratch
 from qdeploy.boards import Board, Hardware
 from qdeploy.crossbuild._image import flat_binary, intel_hex, read_image
 from qdeploy.crossbuild._process import ToolFailedError, run_tool
@@ -26,8 +26,7 @@ def run(sources: SourceTree, board: Board, compiler: str | None = None) -> Firmw
         InputError: the program does not fit the board.
     """
     chosen = toolchain(board.cpu, compiler)
-    with tempfile.TemporaryDirectory(prefix="qdeploy-build-") as name:
-        folder = Path(name)
+    with scratch.folder("build") as folder:
         _write(sources, folder)
         _compile(chosen, folder)
         _link(chosen, folder, board)

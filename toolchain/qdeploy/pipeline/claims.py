@@ -5,8 +5,8 @@ A `Claim` pairs a certificate with what it says, for people. Every bound in it i
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from qdeploy import proof, validate
@@ -15,12 +15,13 @@ from qdeploy.certify import (
     CertifyRequest,
     DecideRequest,
     Interrupted,
+    Undecided,
     attack_relaxed,
     decide,
     explain,
 )
 from qdeploy.certify import run as search
-from qdeploy.ir import Box, Firmware, FixedNetwork, Network, SourceTree
+from qdeploy.ir import Box, FixedNetwork, Network, SourceTree
 from qdeploy.pipeline.options import Options, choose_crew, read_decision, read_methods
 from qdeploy.pipeline.stopwatch import Stopwatch
 from qdeploy.report.values import Bound, Decided, Found, Origin, Origins, RegionResult, Statement
@@ -34,6 +35,14 @@ class Claim:
     content: bytes
     subjects: dict[str, str]
     statement: Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """What a certificate names by digest, beside the model."""
+
+    library: SourceTree
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def prove(
@@ -73,22 +82,26 @@ def _search(
     asked = DecideRequest(kind, options.work or options.time_limit or DEFAULT_WORK)
     try:
         decided = decide(network, fixed, regions, asked, watch.tell, choose_crew(options))
+    except Undecided as stopped:
+        raise Interrupted(replace(found, work=None, decision=stopped.claim)) from None
     except KeyboardInterrupt:
-        raise Interrupted(found) from None
+        raise Interrupted(replace(found, work=None)) from None
     return replace(found, decision=decided)
 
 
 def attest(
     network: Network,
     certificate: proof.Certificate,
-    library: SourceTree,
-    firmware: Firmware | None,
+    subjects: Subjects,
     watch: Stopwatch,
+    *,
+    hurried: bool = False,
 ) -> Claim:
     """Write the certificate for these artifacts, and check what was written."""
     with watch.stage("check"):
-        claim = read_claim(proof.write(proof.attest(certificate, library, firmware)), network)
-    if len(certificate.regions) > _MOST_RELAXED:
+        issued = proof.attest(certificate, subjects.library, subjects.files)
+        claim = read_claim(proof.write(issued), network)
+    if hurried or len(certificate.regions) > _MOST_RELAXED:
         return claim
     with watch.stage("attack"):
         return replace(claim, statement=_with_relaxed(network, claim))
@@ -116,10 +129,14 @@ def _wide(network: Network, certificate: proof.Certificate) -> tuple[Network, Fi
 
 def unchecked(certificate: proof.Certificate, library: SourceTree) -> tuple[bytes, str]:
     """Write a certificate, and say what it states and by which methods."""
-    linf = max(claim.linf for claim in certificate.regions)
     methods = {part.method: None for claim in certificate.regions for part in claim.parts}
-    said = f"it states |deviation| <= {linf} by {', '.join(methods)}"
-    return proof.write(proof.attest(certificate, library, None)), said
+    said = f"it states {stated(certificate)} by {', '.join(methods)}"
+    return proof.write(proof.attest(certificate, library)), said
+
+
+def stated(certificate: proof.Certificate) -> str:
+    """Return what a certificate states, which nobody has checked yet."""
+    return f"|deviation| <= {max(claim.linf for claim in certificate.regions)}"
 
 
 def read_claim(content: bytes, network: Network) -> Claim:

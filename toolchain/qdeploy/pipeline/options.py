@@ -64,6 +64,10 @@ class Options:
     cluster: str | None = None
     compiler: str | None = None
     output: Path | None = None
+    force: bool = False
+    """Whether `output` may take the place of something that we did not write."""
+    config: Path | None = None
+    """Where options were read from."""
     no_run: bool = False
 
 

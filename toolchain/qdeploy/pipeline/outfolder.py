@@ -1,5 +1,6 @@
 """A build folder's content: which files it has, and how they are read back."""
 
+import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -11,8 +12,11 @@ import numpy as np
 from qdeploy.importer.files import files as importer_files
 from qdeploy.ir import Firmware, SourceTree, Vectors
 from qdeploy.pipeline.claims import Claim
+from qdeploy.pipeline.summary import describe_making
 from qdeploy.report import certificate_page, report_page
 from qdeploy.report.values import Material
+
+VECTORS = "vectors.npz"
 
 
 def files(
@@ -23,15 +27,21 @@ def files(
     found["certificate.json"] = claim.content
     found["certificate.html"] = certificate_page(material)
     found["report.html"] = report_page(material)
-    found["vectors.npz"] = vectors_bytes(vectors)
+    found[VECTORS] = vectors_bytes(vectors)
     if material.firmware is not None:
         found.update(firmware_files(material.firmware))
     return found
 
 
 def firmware_files(firmware: Firmware) -> dict[str, bytes]:
-    """Return the image in every form that the board has."""
-    forms = {"elf": firmware.elf, "hex": firmware.hex, "bin": firmware.bin, "map": firmware.map}
+    """Return the image in every form that the board has, and how it came about."""
+    forms = {
+        "elf": firmware.elf,
+        "hex": firmware.hex,
+        "bin": firmware.bin,
+        "map": firmware.map,
+        "json": json_bytes(describe_making(firmware)),
+    }
     return {f"firmware/firmware.{form}": content for form, content in forms.items() if content}
 
 
@@ -40,6 +50,11 @@ def vectors_bytes(vectors: Vectors) -> bytes:
     stream = io.BytesIO()
     np.savez(stream, x=vectors.x, codes=vectors.codes, expected=vectors.expected)
     return stream.getvalue()
+
+
+def digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the SHA-256 of every file, by name."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
 
 
 def json_bytes(data: Mapping[str, Any]) -> bytes:

@@ -1,7 +1,7 @@
 """`qdeploy compare`: two models in, a proven bound on how far apart their outputs can be."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from qdeploy.diagnostics import InputError, RefusedError, UsageError, Where
 from qdeploy.fixedpoint import QFormat, parse_format
 from qdeploy.ir import Box, Network
 from qdeploy.ir.printing import float_down, float_up
-from qdeploy.pipeline.artifacts import check_no_folder, write_file
+from qdeploy.pipeline import artifacts, reads
+from qdeploy.pipeline.artifacts import SIMILARITY, Target
 from qdeploy.pipeline.stopwatch import Stopwatch
 from qdeploy.proof.similarity import Constraints, Question, Relation
 
@@ -35,6 +36,7 @@ class CompareOptions:
     method: str = Constraints.OURS.value
     time_limit: float = DEFAULT_TIME
     output: Path | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +60,30 @@ def run_compare(options: CompareOptions, watch: Stopwatch) -> Compared:
         time_limit=_time_limit(options.time_limit),
         constraints=Constraints(options.method),
     )
-    path = options.output or Path("similarity.json")
-    check_no_folder(path)
+    target = _target(options)
+    artifacts.check(target)
     with watch.stage("import"):
         networks = (importer.run(options.first), importer.run(options.second))
         question = _question(options, relation, fmt, networks)
+    data = reads.with_data((options.first, options.second))
+    target = replace(target, inputs=(*target.inputs, *data))
+    artifacts.check(target)
     with watch.stage("certify"):
         found = _search(networks, question, request, watch)
     content = proof.write_similarity(found.claim)
     with watch.stage("check"):
         proven = proof.check_similarity(networks, proof.read_similarity(content))
-    write_file(path, content)
+    artifacts.write(target, content)
     summary = _summary(found, proven, content, request.weights)
     summary["seconds"] = watch.total()
-    return Compared(networks, proven, found.claim, summary, path, found.note)
+    return Compared(networks, proven, found.claim, summary, target.path, found.note)
+
+
+def _target(options: CompareOptions) -> Target:
+    regions = (*reads.regions(options.inputs), *reads.regions(options.inputs_b))
+    path = options.output or Path("similarity.json")
+    inputs = (options.first, options.second, *regions)
+    return Target(path, SIMILARITY, options.force, inputs)
 
 
 def _search(

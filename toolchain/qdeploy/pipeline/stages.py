@@ -1,14 +1,16 @@
 """The line from an ONNX file to a validated board, in order.
 
-Firmware is compiled before the bound is sought: a missing compiler or device should be heard
-of in a second, not after a minute of proof search.
+Firmware is compiled and vectors are chosen before the bound is sought: a missing compiler or
+device should be heard of in a second, not after a minute of proof search; and whenever the search
+ends, also by Ctrl-C, all is there that the rest of a build needs.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qdeploy import __version__, boards, crossbuild, deploy, generate, importer, quantize
+from qdeploy import __version__, boards, crossbuild, deploy, generate, importer, proof, quantize
 from qdeploy import validate as validation
 from qdeploy.boards import Board
 from qdeploy.certify import Interrupted
@@ -23,14 +25,18 @@ from qdeploy.ir import (
     Verdict,
     program_digest,
 )
-from qdeploy.pipeline import outfolder
-from qdeploy.pipeline.artifacts import (
-    check_no_folder,
-    check_replaceable,
-    write_file,
-    write_folder,
+from qdeploy.pipeline import artifacts, outfolder, reads
+from qdeploy.pipeline.artifacts import CERTIFICATE, Target
+from qdeploy.pipeline.claims import (
+    Claim,
+    Subjects,
+    attest,
+    bound_of,
+    origins_of,
+    prove,
+    stated,
+    unchecked,
 )
-from qdeploy.pipeline.claims import Claim, attest, bound_of, origins_of, prove, unchecked
 from qdeploy.pipeline.decision import decide, explain_tolerance
 from qdeploy.pipeline.options import (
     DEFAULT_VECTORS,
@@ -88,43 +94,112 @@ class Built:
     """In words, whether it is kept; empty where none was given."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """All of a build that is there before the bound is sought."""
+
+    program: Program
+    library: SourceTree
+    firmware: Firmware
+    vectors: Vectors
+    board: Board
+    runs: bool
+    """Whether the firmware is to be tried out."""
+    copies: Mapping[str, bytes]
+    """Of the model's files, by their names in the folder."""
+    target: Target
+
+    @property
+    def subjects(self) -> Subjects:
+        """What the certificate names by digest."""
+        files = {
+            **outfolder.firmware_files(self.firmware),
+            outfolder.VECTORS: outfolder.vectors_bytes(self.vectors),
+        }
+        return Subjects(self.library, {Path(n).name: data for n, data in files.items()})
+
+
 def run_build(options: Options, watch: Stopwatch) -> Built:
-    """Import, quantise, compile, prove, run on the board, and write the build folder."""
-    tolerance, norm = read_tolerance(options), read_norm(options)
+    """Import, quantise, compile, prove, run on the board, and write the build folder.
+
+    The first Ctrl-C after there is a bound ends the search and finishes the build with it.
+    """
+    read_tolerance(options)
     board = boards.load(options.board)
     folder = options.output or Path(f"build-{board.name}")
-    check_replaceable(folder)
+    target = Target(folder, None, options.force, reads.named(options))
+    artifacts.check(target)
+    made = _make(options, board, target, watch)
+    program = made.program
+    try:
+        certificate = prove(
+            program.network, program.fixed, program.choice.places, program.regions, options, watch
+        )
+    except Interrupted as stopped:
+        watch.warn(_finishing(stopped.certificate))
+        return _finish(made, stopped.certificate, options, watch, interrupted=True)
+    try:
+        return _finish(made, certificate, options, watch, interrupted=False)
+    except KeyboardInterrupt:
+        watch.warn(_finishing(certificate))
+        return _finish(made, certificate, options, watch, interrupted=True)
+
+
+def _finishing(certificate: proof.Certificate) -> str:
+    return (
+        f"interrupted: the build is finished with the best bound so far ({stated(certificate)}); "
+        "interrupted again, it leaves nothing"
+    )
+
+
+def _make(options: Options, board: Board, target: Target, watch: Stopwatch) -> _Made:
+    """Do all that needs no bound."""
     program = _program(options, watch)
+    target = _knowing(target, options)
     runs = not options.no_run and runs_by_itself(board)
     if runs:
         check_emulator(board)
+    copies = outfolder.model_files(options.model)
     with watch.stage("generate"):
         library = generate.library(program.fixed)
         sources = generate.firmware(program.fixed, board)
     with watch.stage("compile"):
         firmware = crossbuild.run(sources, board, options.compiler)
-    claim = _claim(program, options, (library, firmware), watch)
     with watch.stage("vectors"):
         vectors = validation.choose_vectors(
             program.network, program.fixed, program.regions, DEFAULT_VECTORS, VECTOR_SEED
         )
-    verdict = None
-    if runs:
-        verdict = _try_out((program, claim, firmware), board, vectors, watch)
-    material = _material(
-        program, claim, firmware, verdict, origins_of(program.network, claim, watch)
-    )
+    return _Made(program, library, firmware, vectors, board, runs, copies, target)
+
+
+def _finish(
+    made: _Made,
+    certificate: proof.Certificate,
+    options: Options,
+    watch: Stopwatch,
+    *,
+    interrupted: bool,
+) -> Built:
+    """Check what was found, run the board, and write the folder; in a hurry, what must be."""
+    network, firmware = made.program.network, made.firmware
+    claim = attest(network, certificate, made.subjects, watch, hurried=interrupted)
+    verdict = _try_out(made, claim, watch) if made.runs else None
+    material = _material(made.program, claim, origins_of(network, claim, watch), firmware)
+    material = replace(material, verdict=verdict, interrupted=interrupted)
     with watch.stage("report"):
-        files = outfolder.files(material, claim, library, vectors)
-        files.update(outfolder.model_files(options.model))
-    code = decide(claim.statement, verdict, tolerance, norm)
+        files = outfolder.files(material, claim, made.library, made.vectors)
+        files.update(made.copies)
+    answer = decide(claim.statement, verdict, read_tolerance(options), read_norm(options))
     summary = {
-        **certificate_summary(material, code, watch),
+        **certificate_summary(material, answer, watch),
         "firmware": describe_firmware(firmware),
         "validation": None if verdict is None else describe_verdict(verdict),
+        "files": outfolder.digests(files),
     }
-    write_folder(folder, {**files, "build.json": outfolder.json_bytes(summary)})
-    return Built(material, summary, code, folder, explain_tolerance(claim.statement, options))
+    artifacts.write(made.target, {**files, artifacts.MARKER: outfolder.json_bytes(summary)})
+    code = ExitCode.INTERRUPTED if interrupted else answer
+    said = explain_tolerance(claim.statement, options)
+    return Built(material, summary, code, made.target.path, said)
 
 
 def runs_by_itself(board: Board) -> bool:
@@ -148,30 +223,56 @@ def run_certify(options: Options, watch: Stopwatch) -> Certified:
     """Import, quantise and prove; write the certificate alone."""
     tolerance, norm = read_tolerance(options), read_norm(options)
     path = options.output or Path("certificate.json")
-    check_no_folder(path)
+    target = Target(path, CERTIFICATE, options.force, reads.named(options))
+    artifacts.check(target)
     program = _program(options, watch)
+    target = _knowing(target, options)
     with watch.stage("generate"):
         library = generate.library(program.fixed)
-    try:
-        claim = _claim(program, options, (library, None), watch)
-    except Interrupted as interrupted:
-        raise _stopped(interrupted, library, path) from None
-    origins = origins_of(program.network, claim, watch)
-    material = _material(program, claim, None, None, origins)
-    write_file(path, claim.content)
+    claim, origins = _claim(program, options, library, target, watch)
+    material = _material(program, claim, origins, None)
+    artifacts.write(target, claim.content)
     code = decide(claim.statement, None, tolerance, norm)
     summary = certificate_summary(material, code, watch)
     return Certified(material, summary, code, path, explain_tolerance(claim.statement, options))
 
 
-def _stopped(interrupted: Interrupted, library: SourceTree, path: Path) -> StoppedError:
+def _claim(
+    program: Program, options: Options, library: SourceTree, target: Target, watch: Stopwatch
+) -> tuple[Claim, Origins]:
+    """Prove a bound; whenever a person ends that, write what there is.
+
+    Raises:
+        StoppedError: a person did.
+    """
+    network, places = program.network, program.choice.places
+    try:
+        certificate = prove(network, program.fixed, places, program.regions, options, watch)
+    except Interrupted as stopped:
+        raise _stopped(stopped.certificate, library, target) from None
+    try:
+        claim = attest(network, certificate, Subjects(library), watch)
+        return claim, origins_of(network, claim, watch)
+    except KeyboardInterrupt:
+        raise _stopped(certificate, library, target) from None
+
+
+def _stopped(certificate: proof.Certificate, library: SourceTree, target: Target) -> StoppedError:
     """Write what an interrupted search had reached, at once and unchecked: `verify` is for that."""
-    content, said = unchecked(interrupted.certificate, library)
-    write_file(path, content)
+    content, said = unchecked(certificate, library)
+    artifacts.write(target, content)
     return StoppedError(
-        f"interrupted; {path} holds the best certificate so far: {said}",
-        fix=f"check it with qdeploy verify {path}, or let the search run for longer",
+        f"interrupted; {target.path} holds the best certificate so far: {said}",
+        fix=f"check it with qdeploy verify {target.path}, or let the search run for longer",
     )
+
+
+def _knowing(target: Target, options: Options) -> Target:
+    """Return the target that spares the models' data files as well, which are known by now."""
+    data = reads.with_data((options.model, options.deploy))
+    target = replace(target, inputs=(*target.inputs, *data))
+    artifacts.check(target)
+    return target
 
 
 def _program(options: Options, watch: Stopwatch) -> Program:
@@ -180,6 +281,7 @@ def _program(options: Options, watch: Stopwatch) -> Program:
     check_limits(options)
     choose_crew(options)
     read_decision(options)
+    read_norm(options)
     read_prune(options)
     with watch.stage("import"):
         network = importer.run(options.model)
@@ -192,37 +294,18 @@ def _program(options: Options, watch: Stopwatch) -> Program:
     return Program(network, choice, fixed, regions)
 
 
-def _claim(
-    program: Program,
-    options: Options,
-    made: tuple[SourceTree, Firmware | None],
-    watch: Stopwatch,
-) -> Claim:
-    """Prove a bound, and bind it to what was made from the program."""
-    places, regions = program.choice.places, program.regions
-    certificate = prove(program.network, program.fixed, places, regions, options, watch)
-    library, firmware = made
-    return attest(program.network, certificate, library, firmware, watch)
-
-
-def _try_out(
-    built: tuple[Program, Claim, Firmware], board: Board, vectors: Vectors, watch: Stopwatch
-) -> Verdict:
+def _try_out(made: _Made, claim: Claim, watch: Stopwatch) -> Verdict:
     """Run the firmware on its board and compare with the model and the bound."""
-    program, claim, firmware = built
+    program, vectors = made.program, made.vectors
     with watch.stage("run"):
-        trace = deploy.run(firmware, board, vectors)
+        trace = deploy.run(made.firmware, made.board, vectors)
     with watch.stage("validate"):
         bound = bound_of(claim.statement)
         return validation.run(program.network, program.fixed, bound, vectors, trace)
 
 
 def _material(
-    program: Program,
-    claim: Claim,
-    firmware: Firmware | None,
-    verdict: Verdict | None,
-    origins: Origins,
+    program: Program, claim: Claim, origins: Origins, firmware: Firmware | None
 ) -> Material:
     return Material(
         qdeploy=__version__,
@@ -233,5 +316,4 @@ def _material(
         origins=origins,
         reduced=program.choice.reduced,
         firmware=firmware,
-        verdict=verdict,
     )

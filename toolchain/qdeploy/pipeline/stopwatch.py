@@ -8,15 +8,24 @@ Listener = Callable[[str, str], None]
 """Is told the stage, and within it what is being worked on (empty at its beginning)."""
 
 
+Warner = Callable[[str], None]
+"""Is told what a person should know at once."""
+
+
 def _nobody(stage: str, detail: str) -> None:
     del stage, detail
+
+
+def _silent(text: str) -> None:
+    del text
 
 
 class Stopwatch:
     """Measures stages one after the other; the only place of a build that reads a clock."""
 
-    def __init__(self, listener: Listener = _nobody) -> None:
+    def __init__(self, listener: Listener = _nobody, warner: Warner = _silent) -> None:
         self._listener = listener
+        self.warn = warner
         self._seconds: dict[str, float] = {}
         self._stage = ""
 

@@ -29,6 +29,7 @@ def certificate_summary(material: Material, code: ExitCode, watch: Stopwatch) ->
     return {
         "schema": BUILD_SCHEMA,
         "answer": code.name.lower(),
+        "interrupted": material.interrupted,
         "qdeploy": material.qdeploy,
         "model": describe_model(material.network),
         "formats": describe_formats(material.fixed),
@@ -193,13 +194,20 @@ def _origins(origins: Origins | None) -> dict[str, Any] | None:
 def describe_firmware(firmware: Firmware) -> dict[str, Any]:
     """Return the `firmware` part."""
     return {
+        **describe_making(firmware),
+        "flash_bytes": firmware.flash_bytes,
+        "ram_bytes": firmware.ram_bytes,
+        "sha256": hashlib.sha256(firmware.elf).hexdigest(),
+    }
+
+
+def describe_making(firmware: Firmware) -> dict[str, Any]:
+    """Return what the image itself does not tell: what firmware.json holds."""
+    return {
         "board": firmware.board,
         "compiler": f"{firmware.compiler.name} {firmware.compiler.version}",
         "compiler_flags": list(firmware.compiler.flags),
-        "flash_bytes": firmware.flash_bytes,
-        "ram_bytes": firmware.ram_bytes,
         "stack_bytes": firmware.stack_bytes,
-        "sha256": hashlib.sha256(firmware.elf).hexdigest(),
     }
 
 

@@ -12,9 +12,10 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from qdeploy.diagnostics import RefusedError
-from qdeploy.ir import Box, Firmware, SourceTree, decode_program, encode_program, program_digest
+from qdeploy.ir import Box, SourceTree, decode_program, encode_program, program_digest
 from qdeploy.proof.certificate import (
     ASSUMPTIONS,
     Attacked,
@@ -52,6 +53,9 @@ from qdeploy.proof.strict import texts as _texts
 SCHEMA = 1
 PREDICATE_TYPE = "urn:qdeploy:certificate:v1"
 
+_FORMS = ("elf", "hex", "bin", "map", "json")
+SUBJECTS = frozenset({"library", "vectors.npz", *(f"firmware.{form}" for form in _FORMS)})
+"""What a certificate may name by digest beside the model."""
 _LARGEST_FILE = 64 * 1024 * 1024
 _LONGEST_SLOPES = 3 << 23
 """Characters of all slopes of a part."""
@@ -64,7 +68,7 @@ class Statement:
 
     certificate: Certificate
     subjects: Mapping[str, str]
-    """Name -> SHA-256; the model's file always, `library` and `firmware.elf` after a build."""
+    """Name -> SHA-256: the model's file always, `library`, and the other files of a build."""
 
 
 def tree_digest(sources: SourceTree) -> str:
@@ -74,14 +78,15 @@ def tree_digest(sources: SourceTree) -> str:
 
 
 def attest(
-    certificate: Certificate, library: SourceTree | None = None, firmware: Firmware | None = None
+    certificate: Certificate,
+    library: SourceTree | None = None,
+    files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Statement:
-    """Bind a certificate to the library and the ELF that were made from its program."""
+    """Bind a certificate to the library and the files that were made from its program."""
     subjects = {_model_subject(certificate): certificate.model_sha256}
     if library is not None:
         subjects["library"] = tree_digest(library)
-    if firmware is not None:
-        subjects["firmware.elf"] = hashlib.sha256(firmware.elf).hexdigest()
+    subjects |= {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     return Statement(certificate, subjects)
 
 
@@ -293,7 +298,7 @@ def _decode(data: Json) -> Statement:
     subjects = {_text(s["name"]): _text(s["digest"]["sha256"]) for s in data["subject"]}
     if subjects.get(_model_subject(certificate)) != certificate.model_sha256:
         raise ValueError("the model is not among its subjects")
-    if not subjects.keys() <= {_model_subject(certificate), "library", "firmware.elf"}:
+    if not subjects.keys() <= {_model_subject(certificate), *SUBJECTS}:
         raise ValueError("it has subjects that no build has")
     return Statement(certificate, subjects)
 

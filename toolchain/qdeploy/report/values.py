@@ -169,3 +169,5 @@ class Material:
     verdict: Verdict | None = None
     origins: Origins | None = None
     reduced: Reduced | None = None
+    interrupted: bool = False
+    """Whether a person ended the search, so that the bound is the best until then."""

@@ -8,13 +8,12 @@ is off by less than one tick, so rounding gives the exact number.
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import cache
-from pathlib import Path
 
+from qdeploy import scratch
 from qdeploy.boards import Board
 from qdeploy.deploy._protocol import Running
 from qdeploy.deploy.emulators._child import child
@@ -45,14 +44,14 @@ class Qemu:
         path = shutil.which(_PROGRAM)
         if path is None or board.emulator is None:
             raise self.missing()
-        with tempfile.TemporaryDirectory(prefix="qdeploy-qemu-") as name:
-            image = Path(name) / "firmware.elf"
+        with scratch.folder("qemu") as folder:
+            image = folder / "firmware.elf"
             image.write_bytes(firmware.elf)
             command = [path, "-M", board.emulator.machine, "-kernel", str(image)]
             command += ["-display", "none", "-nodefaults", "-monitor", "none", "-serial", "pty"]
             if counting:
                 command += ["-icount", f"shift={_shift(board)},sleep=off"]
-            with child(command, Path(name)) as running:
+            with child(command, folder) as running:
                 found = _PORT.search(running.line_with("redirected"))
                 if found is None:
                     raise MissingToolError("QEMU named no serial port", fix="install QEMU 7.2")

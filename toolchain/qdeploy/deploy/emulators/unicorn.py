@@ -9,11 +9,11 @@ import importlib.metadata
 import importlib.util
 import json
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from qdeploy import scratch
 from qdeploy.boards import Board, Hardware
 from qdeploy.deploy._protocol import Running
 from qdeploy.deploy.emulators._child import child
@@ -43,13 +43,13 @@ class Unicorn:
         """Run the image; a pseudo terminal is its UART."""
         if self.version() is None or board.hardware is None:
             raise self.missing()
-        with tempfile.TemporaryDirectory(prefix="qdeploy-unicorn-") as name:
-            image = Path(name) / "firmware.bin"
+        with scratch.folder("unicorn") as folder:
+            image = folder / "firmware.bin"
             image.write_bytes(firmware.bin)
             facts = json.dumps(_facts(board.hardware, counting=counting))
             # -P: this folder's unicorn.py must not be taken for the package
             command = [sys.executable, "-P", str(_MACHINE), facts, str(image)]
-            with child(command, Path(name)) as running:
+            with child(command, folder) as running:
                 yield Running(running.line_with("/").strip(), running.last_words)
 
     def instructions(self, ticks: int, board: Board) -> int:

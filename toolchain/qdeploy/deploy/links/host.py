@@ -3,14 +3,13 @@
 import _ctypes
 import ctypes
 import platform
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qdeploy import scratch
 from qdeploy.boards import Board
 from qdeploy.deploy._protocol import Answers, Device, Timing
 from qdeploy.ir import DeviceIdentity, Firmware
@@ -78,8 +77,8 @@ class Host:
         """Load the library, and let go of it afterwards."""
         del address, timing
         compiler = f"{firmware.compiler.name} {firmware.compiler.version}"
-        with tempfile.TemporaryDirectory(prefix="qdeploy-host-") as folder:
-            path = Path(folder) / "model.so"
+        with scratch.folder("host") as folder:
+            path = folder / "model.so"
             path.write_bytes(firmware.elf)
             library = ctypes.CDLL(str(path))
             try:
