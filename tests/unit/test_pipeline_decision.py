@@ -1,5 +1,6 @@
 """One exit code from what is proven, found and measured."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from qdeploy.diagnostics import ExitCode
 from qdeploy.pipeline.decision import decide, explain_tolerance
 from qdeploy.pipeline.options import Norm, Options
-from support.materials import found, proven, statement, verdict
+from support.materials import found, material, proven, statement, verdict
 
 PROVEN = statement(proven(Fraction(2, 100), Fraction(1, 100)), found(Fraction(1, 100), Fraction(0)))
 NOTHING = statement(None, found(Fraction(1, 100), Fraction(0)))
@@ -48,7 +49,7 @@ def test_tolerance_lies_above_between_or_below(claim, tolerance, norm, code):
 )
 def test_the_tolerances_fate_is_said_in_words(claim, tolerance, norm, said):
     options = Options(model=Path("m.onnx"), tolerance=tolerance, norm=norm)
-    told = explain_tolerance(claim, options)
+    told = explain_tolerance(replace(material(), statement=claim), options)
     assert told.startswith(said)
     assert bool(told) is bool(said)
 

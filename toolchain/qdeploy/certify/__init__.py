@@ -2,7 +2,7 @@
 
 from qdeploy.certify.decide import DecideRequest, Undecided, decide
 from qdeploy.certify.executors import Crew
-from qdeploy.certify.explain import explain
+from qdeploy.certify.explain import PRUNING, SATURATION, explain
 from qdeploy.certify.methods import known_methods
 from qdeploy.certify.relaxed import Relaxed, attack_relaxed
 from qdeploy.certify.search import DEFAULT_WORK, CertifyRequest, Interrupted, run
@@ -10,6 +10,8 @@ from qdeploy.certify.similarity import place
 
 __all__ = [
     "DEFAULT_WORK",
+    "PRUNING",
+    "SATURATION",
     "CertifyRequest",
     "Crew",
     "DecideRequest",

@@ -39,7 +39,7 @@ class Folder(click.Group):
 @click.group(
     cls=Folder,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
-    epilog="Example: qdeploy build controller.onnx --inputs -1:1",
+    epilog="Example: qdeploy build pendulum.onnx --inputs -1:1",
 )
 @click.version_option(qdeploy.__version__, prog_name="qdeploy")
 def root() -> None:

@@ -30,6 +30,7 @@ def describe_build(
     """Return the whole account: model, formats, bound, firmware, validation, paths, time."""
     facts = [("model", model_line(material.network))]
     facts += [("note", note) for note in material.network.notes]
+    facts += [("warning", warning) for warning in material.warnings]
     facts += reduced_lines(material.reduced)
     facts += statement_lines(material.statement) + decision_lines(material.statement)
     if material.interrupted:

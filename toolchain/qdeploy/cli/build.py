@@ -12,8 +12,9 @@ from qdeploy.cli._text import describe_build
 from qdeploy.pipeline import Options, run_build
 
 EXAMPLE = """\b
-Example:
-  qdeploy build controller.onnx --inputs -1:1 --board virtual-m4 --bits 8 --tolerance 0.05"""
+Examples:
+  qdeploy build pendulum.onnx --inputs box.json --bits 12 --tolerance 0.5
+  qdeploy build pendulum.onnx --inputs -1:1 --board virtual-m4 -o build-unit"""
 
 
 @click.command(

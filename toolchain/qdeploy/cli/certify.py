@@ -11,8 +11,9 @@ from qdeploy.cli._text import describe_build
 from qdeploy.pipeline import Options, run_certify
 
 EXAMPLE = """\b
-Example:
-  qdeploy certify controller.onnx --inputs box.json --weights 8.3 --activations exact"""
+Examples:
+  qdeploy certify pendulum.onnx --inputs box.json --weights 5.11 --tolerance 0.2
+  qdeploy certify digits.onnx --inputs data:samples.npz:0.02 --decision argmax -o digits.json"""
 
 
 @click.command(

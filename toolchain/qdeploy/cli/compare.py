@@ -15,7 +15,7 @@ from qdeploy.ir.printing import text_down, text_up
 from qdeploy.pipeline import Compared, CompareOptions, run_compare
 
 EXAMPLE = """\b
-Example:
+Examples:
   qdeploy compare trained.onnx pruned.onnx --inputs -1:1
   qdeploy compare a.onnx b.onnx --inputs -1:1 --relation independent --weights-of-bound 0,0,1,1
   qdeploy compare a.onnx b.onnx --inputs box.json --relation quantised --input-format 4.12"""

@@ -12,7 +12,7 @@ from qdeploy.pipeline.doctor import Diagnosis, diagnose
 @click.command(
     "doctor",
     short_help="List what is installed, and what to install.",
-    epilog="Example: qdeploy doctor --port /dev/ttyACM0",
+    epilog="\b\nExamples:\n  qdeploy doctor\n  qdeploy doctor --port /dev/ttyACM0",
 )
 @click.option(
     "--port",

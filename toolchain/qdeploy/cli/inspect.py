@@ -15,7 +15,7 @@ from qdeploy.pipeline.inspection import Layer, inspect_data, inspect_layers
 @click.command(
     "inspect",
     short_help="Show a model's layers, parameters and ranges.",
-    epilog="Example: qdeploy inspect controller.onnx",
+    epilog="Example: qdeploy inspect pendulum.onnx",
 )
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx")
 @json_option

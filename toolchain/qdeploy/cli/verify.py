@@ -4,6 +4,7 @@ What it answers rests on the importer, `proof` and, with --sources, the generato
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,24 +17,37 @@ from qdeploy.diagnostics import ExitCode, InputError, RefusedError, UsageError, 
 from qdeploy.ir.printing import float_up, text_up
 
 EXAMPLE = """\b
-Example:
-  qdeploy verify build-virtual-m4/certificate.json --model controller.onnx"""
+Examples:
+  qdeploy verify build-virtual-m4
+  qdeploy verify build-virtual-m4 --model pendulum.onnx --sources build-virtual-m4/library
+  qdeploy verify certificate.json --model pendulum.onnx"""
 
 MOST_BYTES = 256 * 1024 * 1024
-C_FILES = frozenset({".c", ".h", ".s", ".S"})
-"""A file of these in a library could change what is compiled."""
 _MOST_REGIONS = 3
+_CERTIFICATE = "certificate.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What is to be checked."""
+
+    content: bytes
+    name: str
+    models: tuple[Path, ...]
+    sources: Path | None
+    folder: Path | None = None
+    """Of a build, whose copy of the model is used where none is named."""
 
 
 @click.command("verify", short_help="Check a certificate, without any solver.", epilog=EXAMPLE)
-@click.argument("certificate", type=click.Path(path_type=Path), metavar="CERTIFICATE")
+@click.argument("certificate", type=click.Path(path_type=Path), metavar="CERTIFICATE|OUT")
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
-    required=True,
     multiple=True,
     metavar="MODEL.onnx",
-    help="The model the certificate is about; two of them, in order, for what compare wrote.",
+    help="The model the certificate is about; two of them, in order, for what compare wrote. "
+    "Default for a build folder: its own copy.",
 )
 @click.option(
     "--sources",
@@ -43,43 +57,82 @@ _MOST_REGIONS = 3
 )
 @json_option
 def command(certificate: Path, model: tuple[Path, ...], sources: Path | None) -> Answer:
-    """Check a certificate in exact arithmetic, from the model file and the certificate alone."""
-    content = _read(certificate)
-    if proof.is_similarity(content):
-        return _similarity(content, certificate.name, model, sources)
-    if len(model) != 1:
+    """Check a certificate in exact arithmetic, from the model file and the certificate alone.
+
+    OUT is the folder that qdeploy build wrote; its copy of the model is used where none is given.
+    """
+    case = _find(certificate, model, sources)
+    if proof.is_similarity(case.content):
+        return _similarity(case)
+    if len(case.models) > 1:
         raise UsageError("a certificate is about one model", fix="give --model once")
-    return _certificate(content, certificate.name, model[0], sources)
+    return _certificate(case)
 
 
-def _certificate(content: bytes, name: str, model: Path, sources: Path | None) -> Answer:
-    network = importer.run(model)
+def _find(path: Path, models: tuple[Path, ...], sources: Path | None) -> _Case:
+    """Read the certificate that a file is or a build folder holds, and find its model."""
+    if not path.is_dir():
+        if not models:
+            raise UsageError(
+                "no --model is given, and the certificate alone proves nothing",
+                fix="give the model file with --model, or the whole build folder instead of "
+                "the certificate",
+            )
+        return _Case(_read(path), path.name, models, sources)
+    if not (path / _CERTIFICATE).is_file():
+        raise InputError(
+            f"folder {path} holds no {_CERTIFICATE}",
+            where=Where(str(path)),
+            fix="give the folder that qdeploy build wrote, or a certificate",
+        )
+    return _Case(_read(path / _CERTIFICATE), _CERTIFICATE, models, sources, path)
+
+
+def _certificate(case: _Case) -> Answer:
     try:
-        statement = proof.read(content)
+        statement = proof.read(case.content)
+        model = _model(case, statement.certificate)
+        network = importer.run(model)
         proven = proof.check(network, statement.certificate)
-        if sources is not None:
-            _compare(statement, sources)
+        if case.sources is not None:
+            _compare(statement, case.sources)
     except RefusedError as refusal:
         return _refused(refusal)
-    answer = _proven(proven, [name, model.name], sources)
-    return _with_decision(answer, statement.certificate, proven)
+    whose = "" if case.models else ", the copy in the build folder"
+    facts = [
+        ("certificate", case.name),
+        ("model", f"{model.name}{whose}"),
+        ("", f"sha256 {network.source.sha256}"),
+    ]
+    answer = _proven(proven, facts, case.sources)
+    data = {**answer.data, "model": {"name": model.name, "sha256": network.source.sha256}}
+    return _with_decision(replace(answer, data=data), statement.certificate, proven)
 
 
-def _similarity(
-    content: bytes, name: str, models: tuple[Path, ...], sources: Path | None
-) -> Answer:
+def _model(case: _Case, certificate: proof.Certificate) -> Path:
+    """Return the model that was named, or the copy that a build keeps of the one it is about."""
+    if case.models:
+        return case.models[0]
+    name = certificate.model_name
+    if case.folder is None or name in ("", "..") or name != Path(name).name:
+        raise RefusedError("model: its name is no name of a file")
+    return case.folder / "model" / name
+
+
+def _similarity(case: _Case) -> Answer:
     """Check what `qdeploy compare` wrote."""
-    if len(models) != len(("first", "second")) or sources is not None:
+    models = case.models
+    if len(models) != len(("first", "second")) or case.sources is not None:
         raise UsageError(
             "this file compares two models, and no library belongs to it",
             fix="give --model twice, first and second model, and no --sources",
         )
     networks = (importer.run(models[0]), importer.run(models[1]))
     try:
-        proven = proof.check_similarity(networks, proof.read_similarity(content))
+        proven = proof.check_similarity(networks, proof.read_similarity(case.content))
     except RefusedError as refusal:
         return _refused(refusal)
-    facts = [("certificate", name), ("f1", models[0].name), ("f2", models[1].name)]
+    facts = [("certificate", case.name), ("f1", models[0].name), ("f2", models[1].name)]
     x1, x2, x = (float_up(Fraction(g)) for g in proven.theorem.gammas)
     constant = float_up(Fraction(proven.theorem.constant))
     data = {
@@ -113,18 +166,8 @@ def _compare(statement: proof.Statement, folder: Path) -> None:
     """
     from qdeploy import generate  # noqa: PLC0415  without --sources no generator is loaded
 
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}", fix="give OUT/library of a build")
     library = generate.library(statement.certificate.program)
-    for name, content in library.files.items():
-        path = folder / name
-        if not path.is_file():
-            raise RefusedError(f"sources: {name} is missing from {folder}")
-        if _read(path, f"source file {name}") != content:
-            raise RefusedError(f"sources: {name} is not what the certified program generates")
-    for path in sorted(folder.iterdir()):
-        if path.suffix in C_FILES and path.name not in library.files:
-            raise RefusedError(f"sources: {path.name} is no file the certified program generates")
+    generate.check_stored(library, folder)
     if statement.subjects.get("library", proof.tree_digest(library)) != proof.tree_digest(library):
         raise RefusedError("subject: the certificate is for another library")
 
@@ -134,13 +177,13 @@ def _refused(refusal: RefusedError) -> Answer:
     return Answer(data, f"refused: {refusal}", ExitCode.NO)
 
 
-def _proven(proven: Sequence[proof.Proven], names: list[str], sources: Path | None) -> Answer:
+def _proven(
+    proven: Sequence[proof.Proven], facts: list[tuple[str, str]], sources: Path | None
+) -> Answer:
     linf, l2 = max(p.linf for p in proven), max(p.l2 for p in proven)
     outputs = zip(*(p.per_output for p in proven), strict=True)
-    certificate, model = names
     facts = [
-        ("certificate", certificate),
-        ("model", model),
+        *facts,
         (
             "bound",
             f"|device - network| <= {text_up(Fraction(linf))} over {_regions(proven)}",

@@ -4,10 +4,14 @@ import io
 import struct
 from dataclasses import dataclass
 
+from elftools.common.exceptions import ELFError
+from elftools.construct import ConstructError
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 from intelhex import IntelHex
+
+from qdeploy.diagnostics import InputError
 
 MODEL_SYMBOL = "qd_model"
 _INFO = struct.Struct("<12x32sI")
@@ -24,6 +28,38 @@ class Image:
     program_digest: str
     entry: int
     """Address of the function that runs one inference."""
+
+
+_DAMAGE = (
+    ELFError,
+    ConstructError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    struct.error,
+    EOFError,
+    RecursionError,
+    MemoryError,
+)
+"""What reading a file that is no whole ELF image ends in."""
+
+
+def measure(elf: bytes) -> Image:
+    """Measure an image that comes from a file.
+
+    Raises:
+        InputError: it is no image of ours.
+    """
+    try:
+        return read_image(elf)
+    except _DAMAGE as error:
+        raise InputError(
+            f"the image is no firmware of qdeploy: {str(error)[:200] or type(error).__name__}",
+            fix="build it again with qdeploy build",
+        ) from error
 
 
 def read_image(elf: bytes) -> Image:

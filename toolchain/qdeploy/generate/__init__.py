@@ -2,5 +2,6 @@
 
 from qdeploy.generate.firmware import firmware
 from qdeploy.generate.library import ABI, library
+from qdeploy.generate.stored import check_stored
 
-__all__ = ["ABI", "firmware", "library"]
+__all__ = ["ABI", "check_stored", "firmware", "library"]

@@ -145,7 +145,15 @@ def read_claim(content: bytes, network: Network) -> Claim:
     Raises:
         RefusedError: it does not check.
     """
-    stored = proof.read(content)
+    return check_claim(proof.read(content), content, network)
+
+
+def check_claim(stored: proof.Statement, content: bytes, network: Network) -> Claim:
+    """Prove the bounds of a certificate again that was read from `content`.
+
+    Raises:
+        RefusedError: it does not check.
+    """
     proven = proof.check(network, stored.certificate)
     statement = _statement(network, stored.certificate, proven, content)
     return Claim(stored.certificate, content, dict(stored.subjects), statement)

@@ -4,8 +4,9 @@ from fractions import Fraction
 
 from qdeploy.diagnostics import ExitCode
 from qdeploy.ir import Verdict
+from qdeploy.pipeline.advice import for_tolerance
 from qdeploy.pipeline.options import Norm, Options, read_norm, read_tolerance
-from qdeploy.report.values import Statement
+from qdeploy.report.values import Material, Statement
 
 
 def decide(
@@ -29,10 +30,10 @@ def decide(
     return ExitCode.YES
 
 
-def explain_tolerance(statement: Statement, options: Options) -> str:
+def explain_tolerance(material: Material, options: Options) -> str:
     """Return in words what became of --tolerance; nothing where none was given."""
     norm = read_norm(options)
-    answer = decide(statement, None, read_tolerance(options), norm)
+    answer = decide(material.statement, None, read_tolerance(options), norm)
     if options.tolerance is None:
         return ""
     words = {
@@ -40,4 +41,6 @@ def explain_tolerance(statement: Statement, options: Options) -> str:
         ExitCode.NO: "EXCEEDED by the deviation that was found",
     }
     said = words.get(answer, "INCONCLUSIVE: not proven, and no input found that exceeds it")
-    return f"{options.tolerance}{' (2-norm)' if norm is Norm.TWO else ''} is {said}"
+    help_ = for_tolerance(material, options)
+    norm_said = " (2-norm)" if norm is Norm.TWO else ""
+    return f"{options.tolerance}{norm_said} is {said}{'; ' if help_ else ''}{help_}"

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qdeploy import boards, deploy, validate
-from qdeploy.diagnostics import UsageError
+from qdeploy import __version__, boards, deploy, validate
+from qdeploy.diagnostics import ExitCode, UsageError
 from qdeploy.ir import Vectors, Verdict
 from qdeploy.pipeline.claims import bound_of
+from qdeploy.pipeline.outfolder import VECTORS
 from qdeploy.pipeline.stopwatch import Stopwatch
 from qdeploy.pipeline.stored import Stored, read_build
 from qdeploy.pipeline.summary import describe_verdict
@@ -26,7 +27,7 @@ class Validated:
     statement: Statement
     verdict: Verdict
     summary: dict[str, Any]
-    """build.json's object, with this validation."""
+    """What --json prints: nothing but what was checked or measured now."""
 
 
 def run_validate(folder: Path, port: str | None, wanted: str | None, watch: Stopwatch) -> Validated:
@@ -41,14 +42,20 @@ def run_validate(folder: Path, port: str | None, wanted: str | None, watch: Stop
     with watch.stage("validate"):
         bound = bound_of(stored.claim.statement)
         verdict = validate.run(stored.network, stored.fixed, bound, vectors, trace)
-    summary = {**stored.summary, "validation": describe_verdict(verdict)}
+    summary = {
+        **stored.summary,
+        "qdeploy": __version__,
+        "answer": (ExitCode.YES if verdict.passed else ExitCode.NO).name.lower(),
+        "validation": describe_verdict(verdict),
+        "seconds": {"total": watch.total(), "stages": watch.seconds()},
+    }
     title = f"{stored.network.name} on {board.name}"
     return Validated(title, stored.claim.statement, verdict, summary)
 
 
 def _vectors(stored: Stored, wanted: str | None) -> Vectors:
     if wanted is None:
-        return validate.read_vectors(stored.folder / "vectors.npz", stored.network, stored.fixed)
+        return validate.read_vectors(stored.folder / VECTORS, stored.network, stored.fixed)
     if not wanted.isascii() or not wanted.isdigit():
         return validate.read_vectors(Path(wanted), stored.network, stored.fixed)
     count = int(wanted) if len(wanted) <= len(str(MOST_VECTORS)) else MOST_VECTORS + 1

@@ -26,6 +26,7 @@ from qdeploy.ir import (
     program_digest,
 )
 from qdeploy.pipeline import artifacts, outfolder, reads
+from qdeploy.pipeline.advice import remarks
 from qdeploy.pipeline.artifacts import CERTIFICATE, Target
 from qdeploy.pipeline.claims import (
     Claim,
@@ -184,7 +185,7 @@ def _finish(
     network, firmware = made.program.network, made.firmware
     claim = attest(network, certificate, made.subjects, watch, hurried=interrupted)
     verdict = _try_out(made, claim, watch) if made.runs else None
-    material = _material(made.program, claim, origins_of(network, claim, watch), firmware)
+    material = _material(made.program, claim, origins_of(network, claim, watch), firmware, options)
     material = replace(material, verdict=verdict, interrupted=interrupted)
     with watch.stage("report"):
         files = outfolder.files(material, claim, made.library, made.vectors)
@@ -198,7 +199,7 @@ def _finish(
     }
     artifacts.write(made.target, {**files, artifacts.MARKER: outfolder.json_bytes(summary)})
     code = ExitCode.INTERRUPTED if interrupted else answer
-    said = explain_tolerance(claim.statement, options)
+    said = explain_tolerance(material, options)
     return Built(material, summary, code, made.target.path, said)
 
 
@@ -230,11 +231,12 @@ def run_certify(options: Options, watch: Stopwatch) -> Certified:
     with watch.stage("generate"):
         library = generate.library(program.fixed)
     claim, origins = _claim(program, options, library, target, watch)
-    material = _material(program, claim, origins, None)
+    material = _material(program, claim, origins, None, options)
     artifacts.write(target, claim.content)
     code = decide(claim.statement, None, tolerance, norm)
     summary = certificate_summary(material, code, watch)
-    return Certified(material, summary, code, path, explain_tolerance(claim.statement, options))
+    said = explain_tolerance(material, options)
+    return Certified(material, summary, code, path, said)
 
 
 def _claim(
@@ -305,7 +307,11 @@ def _try_out(made: _Made, claim: Claim, watch: Stopwatch) -> Verdict:
 
 
 def _material(
-    program: Program, claim: Claim, origins: Origins, firmware: Firmware | None
+    program: Program,
+    claim: Claim,
+    origins: Origins,
+    firmware: Firmware | None,
+    options: Options,
 ) -> Material:
     return Material(
         qdeploy=__version__,
@@ -316,4 +322,7 @@ def _material(
         origins=origins,
         reduced=program.choice.reduced,
         firmware=firmware,
+        warnings=remarks(
+            program.network, program.choice.network, program.fixed, claim.statement, options
+        ),
     )

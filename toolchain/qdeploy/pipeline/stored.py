@@ -1,95 +1,173 @@
-"""A build folder read back: nothing in it is believed that its digests do not cover."""
+"""A build folder read back: nothing in it is believed that its certificate does not cover.
+
+What is used or told comes from the checked certificate, or from files whose digest it names.
+build.json is an account of all that; wherever it says something else, the folder is refused.
+"""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qdeploy import importer
-from qdeploy.diagnostics import InputError, Where
+from qdeploy import crossbuild, generate, importer, proof
+from qdeploy.diagnostics import InputError, RefusedError, Where
 from qdeploy.ir import CompilerIdentity, Firmware, FixedNetwork, Network, program_digest
-from qdeploy.pipeline.artifacts import MARKER
-from qdeploy.pipeline.claims import Claim, read_claim
+from qdeploy.pipeline import outfolder
+from qdeploy.pipeline.agreement import check_account
+from qdeploy.pipeline.artifacts import MARKER, file_digest
+from qdeploy.pipeline.claims import Claim, check_claim
+from qdeploy.pipeline.summary import derived_summary, describe_firmware
 
 REBUILD = "build it again with qdeploy build"
+_CERTIFICATE = "certificate.json"
+_NEEDED = ("firmware.elf", "firmware.json", "library", outfolder.VECTORS)
+_FORMS = frozenset({"hex", "bin", "map"})
+"""Of the image, which boards have where they make sense."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What `qdeploy build` left in a folder."""
+    """What `qdeploy build` left in a folder, checked."""
 
     folder: Path
-    summary: dict[str, Any]
     network: Network
     fixed: FixedNetwork
     claim: Claim
     firmware: Firmware
+    summary: dict[str, Any]
+    """What build.json says, as far as it was derived again."""
 
 
 def read_build(folder: Path) -> Stored:
-    """Read a folder and check its certificate against its model, and its image by digest.
+    """Read a folder, check its certificate against its model, and all else against that.
 
     Raises:
         InputError: it is no build of ours, or a file in it is missing or damaged.
-        RefusedError: the certificate does not check.
+        RefusedError: the certificate does not check, or something is not what it is about.
     """
-    summary = _summary(folder)
-    try:
-        name, image = str(summary["model"]["file"]), dict(summary["firmware"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(folder, MARKER, "it lacks model or firmware") from error
-    network = importer.run(folder / "model" / Path(name).name)
-    claim = read_claim(_bytes(folder, "certificate.json"), network)
+    account = _account(folder)
+    content = _bytes(folder, _CERTIFICATE)
+    statement = proof.read(content)
+    network = importer.run(folder / "model" / _model_name(folder, statement))
+    claim = check_claim(statement, content, network)
     fixed = claim.certificate.program
-    firmware = _firmware(folder, image, fixed)
-    if "/" in firmware.board:
-        raise _damaged(folder, MARKER, "its board is no board's name")
-    if claim.subjects.get("firmware.elf") != hashlib.sha256(firmware.elf).hexdigest():
-        raise _damaged(folder, "firmware/firmware.elf", "the certificate is for another image")
-    return Stored(folder, summary, network, fixed, claim, firmware)
+    files = _named_files(folder, claim)
+    _check_library(folder, claim)
+    firmware = _firmware(folder, files, fixed)
+    summary = {
+        **derived_summary(network, claim.certificate, claim.statement),
+        "firmware": describe_firmware(firmware),
+    }
+    check_account(folder, account, summary)
+    _check_files(folder, account)
+    return Stored(folder, network, fixed, claim, firmware, summary)
 
 
-def _summary(folder: Path) -> dict[str, Any]:
+def _account(folder: Path) -> Mapping[str, Any]:
     if not (folder / MARKER).is_file():
         raise InputError(
             f"{folder} is no build folder",
             where=Where(str(folder), f"no {MARKER}"),
             fix="give the folder that qdeploy build wrote",
         )
-    try:
-        data = json.loads(_bytes(folder, MARKER))
-    except (ValueError, RecursionError) as error:
-        raise _damaged(folder, MARKER, "it is no JSON") from error
-    if not isinstance(data, dict):
-        raise _damaged(folder, MARKER, "it is no JSON object")
+    data = _json(folder, MARKER, _bytes(folder, MARKER))
+    if not {"model", "firmware", "certificate"} <= data.keys():
+        raise _damaged(folder, MARKER, "it lacks model, certificate or firmware")
     return data
 
 
-def _firmware(folder: Path, image: dict[str, Any], fixed: FixedNetwork) -> Firmware:
+def _json(folder: Path, name: str, content: bytes) -> Mapping[str, Any]:
     try:
-        name, _, version = str(image["compiler"]).partition(" ")
-        compiler = CompilerIdentity(name, version, tuple(map(str, image["compiler_flags"])))
-        return Firmware(
-            board=str(image["board"]),
-            elf=_bytes(folder, "firmware/firmware.elf"),
-            hex=_optional(folder, "hex"),
-            bin=_optional(folder, "bin"),
-            map=_optional(folder, "map"),
-            flash_bytes=int(image["flash_bytes"]),
-            ram_bytes=int(image["ram_bytes"]),
-            stack_bytes=image["stack_bytes"],
-            compiler=compiler,
-            program_digest=program_digest(fixed),
+        data = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(folder, name, "it is no JSON") from error
+    if not isinstance(data, dict):
+        raise _damaged(folder, name, "it is no JSON object")
+    return data
+
+
+def _model_name(folder: Path, statement: proof.Statement) -> str:
+    name = statement.certificate.model_name
+    if name in ("", "..") or name != Path(name).name:
+        raise _damaged(folder, _CERTIFICATE, "its model's name is no file name")
+    return name
+
+
+def _named_files(folder: Path, claim: Claim) -> dict[str, bytes]:
+    """Return the files that the certificate names, each being what it names."""
+    for name in _NEEDED:
+        if name not in claim.subjects:
+            raise _damaged(folder, _CERTIFICATE, f"the certificate names no {name}")
+    _check_forms(folder, claim)
+    found = {}
+    for name, digest in claim.subjects.items():
+        if name == "library" or name.startswith("model/"):
+            continue
+        place = name if name == outfolder.VECTORS else f"firmware/{name}"
+        found[name] = _bytes(folder, place)
+        if hashlib.sha256(found[name]).hexdigest() != digest:
+            raise _other(folder, place, f"{name} is not the file that the certificate names")
+    return found
+
+
+def _check_forms(folder: Path, claim: Claim) -> None:
+    """Refuse an image in a form that nobody vouches for, and that might be flashed."""
+    for form in sorted(_FORMS):
+        name = f"firmware.{form}"
+        if (folder / "firmware" / name).exists() and name not in claim.subjects:
+            raise _other(folder, f"firmware/{name}", f"the certificate names no {name}")
+
+
+def _check_library(folder: Path, claim: Claim) -> None:
+    library = generate.library(claim.certificate.program)
+    if claim.subjects["library"] != proof.tree_digest(library):
+        raise _other(folder, _CERTIFICATE, "the certificate is for another library")
+    try:
+        generate.check_stored(library, folder / "library")
+    except RefusedError as refusal:
+        raise _other(folder, "library", refusal.what) from refusal
+
+
+def _firmware(folder: Path, files: Mapping[str, bytes], fixed: FixedNetwork) -> Firmware:
+    made = _json(folder, "firmware/firmware.json", files["firmware.json"])
+    elf = files["firmware.elf"]
+    image = crossbuild.measure(elf)
+    if image.program_digest != program_digest(fixed):
+        raise _other(folder, "firmware/firmware.elf", "the image runs another program")
+    try:
+        name, _, version = str(made["compiler"]).partition(" ")
+        stack = made["stack_bytes"]
+        firmware = Firmware(
+            board=str(made["board"]),
+            elf=elf,
+            hex=files.get("firmware.hex", b""),
+            bin=files.get("firmware.bin", b""),
+            map=files.get("firmware.map", b""),
+            flash_bytes=image.flash_bytes,
+            ram_bytes=image.ram_bytes,
+            stack_bytes=None if stack is None else int(stack),
+            compiler=CompilerIdentity(name, version, tuple(map(str, made["compiler_flags"]))),
+            program_digest=image.program_digest,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(folder, MARKER, f"its firmware part lacks {error}") from error
+        raise _damaged(folder, "firmware/firmware.json", f"it lacks {error}") from error
+    if "/" in firmware.board:
+        raise _damaged(folder, "firmware/firmware.json", "its board is no board's name")
+    return firmware
 
 
-def _optional(folder: Path, form: str) -> bytes:
-    """Return one form of the image; boards have those that make sense for them."""
-    path = folder / "firmware" / f"firmware.{form}"
-    return path.read_bytes() if path.is_file() else b""
+def _check_files(folder: Path, account: Mapping[str, Any]) -> None:
+    """Compare every file with its digest in build.json: pages are named by nothing else."""
+    stated = account.get("files")
+    if not isinstance(stated, dict):
+        raise _damaged(folder, MARKER, "it lacks files")
+    for name, digest in sorted(stated.items()):
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            raise _damaged(folder, MARKER, f"{name!r} is no file of the folder")
+        if file_digest(folder / name) != digest:
+            raise _other(folder, name, f"{name} is not the file that {MARKER} states")
 
 
 def _bytes(folder: Path, name: str) -> bytes:
@@ -103,3 +181,7 @@ def _damaged(folder: Path, name: str, why: str) -> InputError:
     return InputError(
         f"the build folder is damaged: {why}", where=Where(str(folder), name), fix=REBUILD
     )
+
+
+def _other(folder: Path, name: str, what: str) -> RefusedError:
+    return RefusedError(what, where=Where(str(folder), name), fix=REBUILD)

@@ -4,10 +4,11 @@ import hashlib
 from typing import Any
 
 from qdeploy.diagnostics import ExitCode
-from qdeploy.ir import Box, Firmware, FixedNetwork, Network, Verdict
+from qdeploy.ir import Box, Firmware, FixedNetwork, Network, Verdict, program_digest
 from qdeploy.ir.printing import float_down, float_up
 from qdeploy.ops import known_ops
 from qdeploy.pipeline.stopwatch import Stopwatch
+from qdeploy.proof import Certificate
 from qdeploy.report.values import (
     Bound,
     Decided,
@@ -30,6 +31,7 @@ def certificate_summary(material: Material, code: ExitCode, watch: Stopwatch) ->
         "schema": BUILD_SCHEMA,
         "answer": code.name.lower(),
         "interrupted": material.interrupted,
+        "warnings": list(material.warnings),
         "qdeploy": material.qdeploy,
         "model": describe_model(material.network),
         "formats": describe_formats(material.fixed),
@@ -40,6 +42,19 @@ def certificate_summary(material: Material, code: ExitCode, watch: Stopwatch) ->
             "origins": _origins(material.origins),
         },
         "seconds": {"total": watch.total(), "stages": seconds},
+    }
+
+
+def derived_summary(
+    network: Network, certificate: Certificate, statement: Statement
+) -> dict[str, Any]:
+    """Return of the same answer what the model and a checked certificate tell."""
+    return {
+        "schema": BUILD_SCHEMA,
+        "model": describe_model(network),
+        "formats": describe_formats(certificate.program),
+        "program_digest": program_digest(certificate.program),
+        "certificate": {**describe_statement(statement, None), "origins": None},
     }
 
 
@@ -144,7 +159,7 @@ def _region(result: RegionResult) -> dict[str, Any]:
     }
 
 
-def describe_statement(statement: Statement, seconds: float) -> dict[str, Any]:
+def describe_statement(statement: Statement, seconds: float | None) -> dict[str, Any]:
     """Return the `certificate` part."""
     return {
         "status": "inconclusive" if statement.bound is None else "proven",

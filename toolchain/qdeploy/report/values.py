@@ -171,3 +171,5 @@ class Material:
     reduced: Reduced | None = None
     interrupted: bool = False
     """Whether a person ended the search, so that the bound is the best until then."""
+    warnings: tuple[str, ...] = ()
+    """What is odd about the program or its bound, and what would help."""
