@@ -1,5 +1,6 @@
 """What the kernel accepts on paths that no other soundness test takes (`make coverage`)."""
 
+import hashlib
 import itertools
 from fractions import Fraction
 
@@ -21,7 +22,6 @@ from qdeploy.proof.curves import on_grid
 from qdeploy.proof.dyadic import Interval
 from qdeploy.proof.enclosure import Signal
 from support.enumeration import worst_deviation
-from support.materials import firmware
 from support.networks import SMOOTH, build_network, paper_network
 
 UNIT_BOX = Box((Fraction(-1),), (Fraction(1),))
@@ -95,12 +95,17 @@ def test_a_wide_network_on_the_coarse_grid_has_the_same_claim_and_holds(
 def test_digests_of_library_and_image_stand_among_the_subjects() -> None:
     network, certificate = whole_regions(Rounding.NEAREST, (GRID,))
     library = SourceTree({"model.c": b"int x;", "model.h": b""})
-    text = proof.write(proof.attest(certificate, library, firmware()))
+    files = {"firmware.elf": b"\x7fELF", "vectors.npz": b"PK"}
+    text = proof.write(proof.attest(certificate, library, files))
     read = proof.read(text)
     assert not proof.is_similarity(text)
     assert read.subjects["library"] == proof.tree_digest(library)
     assert read.subjects["library"] != proof.tree_digest(SourceTree({"model.c": b"int x;"}))
-    assert len(read.subjects["firmware.elf"]) == 64
+    for name, content in files.items():
+        assert read.subjects[name] == hashlib.sha256(content).hexdigest()
+    stray = proof.attest(certificate, library, {**files, "notes.txt": b""})
+    with pytest.raises(RefusedError, match="subjects that no build has"):
+        proof.read(proof.write(stray))
     assert proof.check(network, read.certificate)
 
 

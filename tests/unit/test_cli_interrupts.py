@@ -43,7 +43,8 @@ def interrupted(line, number, folder, enough):
         assert "Traceback" not in errors
         if enough(said, errors):
             return said, errors
-        assert [p.name for p in folder.iterdir()] == ["tmp"] or said
+        if "error" in json.loads(said):
+            assert [p.name for p in folder.iterdir()] == ["tmp"]
     pytest.fail(f"nothing was found in a minute: {errors}")
 
 
@@ -92,7 +93,7 @@ def test_decisions_that_were_found_are_kept(tmp_path):
         [*line, "--json", *DECIDING],
         signal.SIGINT,
         tmp_path,
-        lambda said, _: bool(said) and json.loads(said)["certificate"]["decision"] is not None,
+        lambda said, _: json.loads(said).get("certificate", {}).get("decision") is not None,
     )
     data = json.loads(said)
     decided = data["certificate"]["decision"]

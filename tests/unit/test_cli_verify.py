@@ -1,6 +1,8 @@
 """`verify` says proven or refused, and loads neither solver nor generator to do so."""
 
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -83,6 +85,69 @@ def test_another_model_is_refused(built, tmp_path, capsys):
     assert said["verdict"] == "refused"
     assert said["linf"] is None
     assert said["reason"].startswith("model: ")
+
+
+def test_a_build_folder_is_checked_with_its_own_copy_of_the_model(built, capsys):
+    model, certificate, library = built
+    folder = certificate.parent
+    assert main(["verify", str(folder), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    assert said["verdict"] == "proven"
+    assert said["model"] == {"name": "controller.onnx", "sha256": digest}
+    assert main(["verify", str(folder)]) == 0
+    told = capsys.readouterr().out
+    assert "controller.onnx, the copy in the build folder\n" in told
+    assert f"sha256 {digest}\n" in told
+    line = ["verify", str(folder), "--model", str(model), "--sources", str(library)]
+    assert main(line) == 0
+    told = capsys.readouterr().out
+    assert "the copy" not in told
+    assert "is what the certified program generates" in told
+
+
+def test_a_changed_copy_of_the_model_is_refused(built, tmp_path, capsys):
+    folder = shutil.copytree(built[1].parent, tmp_path / "out")
+    write_controller(folder / "model" / "controller.onnx", scale=1.001)
+    assert main(["verify", str(folder)]) == 1
+    assert capsys.readouterr().out.startswith("refused: model: ")
+
+
+@pytest.mark.parametrize("name", ["../certificate.json", "/etc/passwd", "..", ""])
+def test_the_copy_of_the_model_lies_in_the_folder(built, tmp_path, capsys, name):
+    folder = shutil.copytree(built[1].parent, tmp_path / "out")
+    statement = proof.read((folder / "certificate.json").read_bytes())
+    renamed = proof.attest(replace(statement.certificate, model_name=name))
+    (folder / "certificate.json").write_bytes(proof.write(renamed))
+    assert main(["verify", str(folder)]) == 1
+    assert capsys.readouterr().out == "refused: model: its name is no name of a file\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "what", "fix", "code"),
+    [
+        (
+            ["{folder}/library"],
+            "holds no certificate.json",
+            "the folder that qdeploy build wrote",
+            3,
+        ),
+        (["{folder}/certificate.json"], "no --model is given", "or the whole build folder", 2),
+        (["{folder}", "--model", "a", "--model", "b"], "about one model", "--model once", 2),
+        (
+            ["{folder}/model/controller.onnx", "--model", "{folder}/model/controller.onnx"],
+            "",
+            "",
+            1,
+        ),
+    ],
+)
+def test_what_is_given_instead_is_told_what_to_give(built, capsys, given, what, fix, code):
+    folder = built[1].parent
+    assert main(["verify", *(g.format(folder=folder) for g in given)]) == code
+    said = capsys.readouterr().err
+    assert what in said
+    assert fix in said
 
 
 def test_a_changed_certificate_is_refused_by_part(built, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """`qdeploy validate`: run a build's firmware on its device and compare."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -8,11 +9,8 @@ from qdeploy.cli._answer import Answer, columns, json_option
 from qdeploy.cli._options import force_option
 from qdeploy.cli._progress import progress
 from qdeploy.cli._text import statement_lines, time_line, verdict_lines
-from qdeploy.diagnostics import ExitCode, QdeployError
-from qdeploy.pipeline import artifacts
-from qdeploy.pipeline.artifacts import JUNIT, Target
-from qdeploy.pipeline.device import run_validate
-from qdeploy.pipeline.junit import junit_bytes, junit_error_bytes
+from qdeploy.diagnostics import ExitCode
+from qdeploy.pipeline.device import ValidateOptions, run_validate
 
 EXAMPLE = """\b
 Example:
@@ -40,26 +38,13 @@ Example:
 )
 @force_option
 @json_option
-def command(
-    folder: Path, port: str | None, vectors: str | None, junit: Path | None, *, force: bool
-) -> Answer:
+def command(**given: Any) -> Answer:  # noqa: ANN401  click's converted values, named like our fields
     """Run the device of a build folder and check it against model, program and certificate.
 
     Every output must equal the program's integers, and stay within the proven bound of the network.
     """
-    target = None
-    if junit is not None:
-        target = Target(junit, JUNIT, force, () if vectors is None else (Path(vectors),))
-        artifacts.check(target)
-    try:
-        with progress() as watch:
-            result = run_validate(folder, port, vectors, watch)
-    except QdeployError as error:
-        if target is not None:
-            artifacts.write(target, junit_error_bytes(folder.name, error))
-        raise
-    if target is not None:
-        artifacts.write(target, junit_bytes(result.title, result.verdict))
+    with progress() as watch:
+        result = run_validate(ValidateOptions(**given), watch)
     code = ExitCode.YES if result.verdict.passed else ExitCode.NO
     lines = statement_lines(result.statement) + verdict_lines(result.verdict)
     text = f"{result.title}\n\n{columns(lines, '  ')}\n\n{time_line(watch.seconds())}"

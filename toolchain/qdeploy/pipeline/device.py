@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from qdeploy import __version__, boards, deploy, validate
-from qdeploy.diagnostics import ExitCode, UsageError
+from qdeploy.diagnostics import ExitCode, QdeployError, UsageError
 from qdeploy.ir import Vectors, Verdict
+from qdeploy.pipeline import artifacts
+from qdeploy.pipeline.artifacts import JUNIT, Target
 from qdeploy.pipeline.claims import bound_of
+from qdeploy.pipeline.junit import junit_bytes, junit_error_bytes
 from qdeploy.pipeline.outfolder import VECTORS
 from qdeploy.pipeline.stopwatch import Stopwatch
 from qdeploy.pipeline.stored import Stored, read_build
@@ -17,6 +20,19 @@ from qdeploy.report.values import Statement
 VECTOR_SEED = 1
 """Another seed than a build's, so that `--vectors N` tries something else."""
 MOST_VECTORS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ValidateOptions:
+    """The options of `qdeploy validate`, as given."""
+
+    folder: Path
+    port: str | None = None
+    vectors: str | None = None
+    """How many, or the name of a file."""
+    junit: Path | None = None
+    force: bool = False
+    """Whether `junit` may take the place of something that we did not write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +46,31 @@ class Validated:
     """What --json prints: nothing but what was checked or measured now."""
 
 
-def run_validate(folder: Path, port: str | None, wanted: str | None, watch: Stopwatch) -> Validated:
-    """Check the folder, run its device on the wanted vectors, and compare."""
+def run_validate(options: ValidateOptions, watch: Stopwatch) -> Validated:
+    """Check the folder, run its device on the wanted vectors, compare, and write the JUnit file."""
+    if options.junit is None:
+        return _validated(options, watch)
+    read = () if options.vectors is None else (Path(options.vectors),)
+    target = Target(options.junit, JUNIT, options.force, read)
+    artifacts.check(target)
+    try:
+        result = _validated(options, watch)
+    except QdeployError as error:
+        artifacts.write(target, junit_error_bytes(options.folder.name, error))
+        raise
+    artifacts.write(target, junit_bytes(result.title, result.verdict))
+    return result
+
+
+def _validated(options: ValidateOptions, watch: Stopwatch) -> Validated:
+    folder = options.folder
     with watch.stage("check"):
         stored = read_build(folder)
     board = boards.load(stored.firmware.board)
     with watch.stage("vectors"):
-        vectors = _vectors(stored, wanted)
+        vectors = _vectors(stored, options.vectors)
     with watch.stage("run"):
-        trace = deploy.run(stored.firmware, board, vectors, port=port)
+        trace = deploy.run(stored.firmware, board, vectors, port=options.port)
     with watch.stage("validate"):
         bound = bound_of(stored.claim.statement)
         verdict = validate.run(stored.network, stored.fixed, bound, vectors, trace)

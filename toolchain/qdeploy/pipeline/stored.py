@@ -28,6 +28,20 @@ _FORMS = frozenset({"hex", "bin", "map"})
 
 
 @dataclass(frozen=True, slots=True)
+class Parts:
+    """What lies in a build folder, every file being the one that the certificate names."""
+
+    folder: Path
+    account: Mapping[str, Any]
+    """What build.json states, unchecked."""
+    content: bytes
+    """Of certificate.json."""
+    statement: proof.Statement
+    network: Network
+    firmware: Firmware
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """What `qdeploy build` left in a folder, checked."""
 
@@ -47,22 +61,44 @@ def read_build(folder: Path) -> Stored:
         InputError: it is no build of ours, or a file in it is missing or damaged.
         RefusedError: the certificate does not check, or something is not what it is about.
     """
+    parts = read_parts(folder)
+    claim = proven_claim(parts)
+    summary = {
+        **derived_summary(parts.network, claim.certificate, claim.statement),
+        "firmware": describe_firmware(parts.firmware),
+    }
+    check_account(folder, parts.account, summary)
+    _check_files(folder, parts.account)
+    fixed = claim.certificate.program
+    return Stored(folder, parts.network, fixed, claim, parts.firmware, summary)
+
+
+def read_parts(folder: Path) -> Parts:
+    """Read a folder and compare its files with what its certificate names; prove nothing.
+
+    Raises:
+        InputError: it is no build of ours, or a file in it is missing or damaged.
+        RefusedError: something is not what the certificate is about.
+    """
     account = _account(folder)
     content = _bytes(folder, _CERTIFICATE)
     statement = proof.read(content)
     network = importer.run(folder / "model" / _model_name(folder, statement))
-    claim = check_claim(statement, content, network)
-    fixed = claim.certificate.program
-    files = _named_files(folder, claim)
-    _check_library(folder, claim)
-    firmware = _firmware(folder, files, fixed)
-    summary = {
-        **derived_summary(network, claim.certificate, claim.statement),
-        "firmware": describe_firmware(firmware),
-    }
-    check_account(folder, account, summary)
-    _check_files(folder, account)
-    return Stored(folder, network, fixed, claim, firmware, summary)
+    if network.source.sha256 != statement.certificate.model_sha256:
+        raise RefusedError("model: the certificate is for another model file")
+    files = _named_files(folder, statement)
+    _check_library(folder, statement)
+    firmware = _firmware(folder, files, statement.certificate.program)
+    return Parts(folder, account, content, statement, network, firmware)
+
+
+def proven_claim(parts: Parts) -> Claim:
+    """Prove the bounds of a folder's certificate again.
+
+    Raises:
+        RefusedError: they do not hold.
+    """
+    return check_claim(parts.statement, parts.content, parts.network)
 
 
 def _account(folder: Path) -> Mapping[str, Any]:
@@ -95,14 +131,14 @@ def _model_name(folder: Path, statement: proof.Statement) -> str:
     return name
 
 
-def _named_files(folder: Path, claim: Claim) -> dict[str, bytes]:
+def _named_files(folder: Path, statement: proof.Statement) -> dict[str, bytes]:
     """Return the files that the certificate names, each being what it names."""
     for name in _NEEDED:
-        if name not in claim.subjects:
+        if name not in statement.subjects:
             raise _damaged(folder, _CERTIFICATE, f"the certificate names no {name}")
-    _check_forms(folder, claim)
+    _check_forms(folder, statement)
     found = {}
-    for name, digest in claim.subjects.items():
+    for name, digest in statement.subjects.items():
         if name == "library" or name.startswith("model/"):
             continue
         place = name if name == outfolder.VECTORS else f"firmware/{name}"
@@ -112,17 +148,17 @@ def _named_files(folder: Path, claim: Claim) -> dict[str, bytes]:
     return found
 
 
-def _check_forms(folder: Path, claim: Claim) -> None:
+def _check_forms(folder: Path, statement: proof.Statement) -> None:
     """Refuse an image in a form that nobody vouches for, and that might be flashed."""
     for form in sorted(_FORMS):
         name = f"firmware.{form}"
-        if (folder / "firmware" / name).exists() and name not in claim.subjects:
+        if (folder / "firmware" / name).exists() and name not in statement.subjects:
             raise _other(folder, f"firmware/{name}", f"the certificate names no {name}")
 
 
-def _check_library(folder: Path, claim: Claim) -> None:
-    library = generate.library(claim.certificate.program)
-    if claim.subjects["library"] != proof.tree_digest(library):
+def _check_library(folder: Path, statement: proof.Statement) -> None:
+    library = generate.library(statement.certificate.program)
+    if statement.subjects["library"] != proof.tree_digest(library):
         raise _other(folder, _CERTIFICATE, "the certificate is for another library")
     try:
         generate.check_stored(library, folder / "library")
