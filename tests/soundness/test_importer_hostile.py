@@ -39,13 +39,13 @@ def test_other_files_are_no_models(content, tmp_path):
 def test_a_missing_file_and_a_folder_are_said(tmp_path):
     with pytest.raises(InputError, match="there is no such file"):
         importer.run(tmp_path / "absent.onnx")
-    with pytest.raises(InputError, match="this is no regular file"):
+    with pytest.raises(InputError, match="it is a folder, no file"):
         importer.run(tmp_path)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.onnx")
-    with pytest.raises(InputError, match="this is no regular file"):
+    with pytest.raises(InputError, match="it is a pipe, no file"):
         importer.run(tmp_path / "pipe.onnx")
 
 

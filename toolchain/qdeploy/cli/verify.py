@@ -14,12 +14,19 @@ from qdeploy.cli._answer import Answer, columns, json_option
 from qdeploy.cli._similar import describe, region
 from qdeploy.diagnostics import ExitCode, InputError, RefusedError, UsageError, Where
 from qdeploy.ir.printing import float_up, text_up
+from qdeploy.reading import Kind, PathError, is_folder, names_in, read_bytes, shown
 
 EXAMPLE = """\b
 Example:
   qdeploy verify build-virtual-m4/certificate.json --model controller.onnx"""
 
 MOST_BYTES = 256 * 1024 * 1024
+CERTIFICATE = Kind(
+    "the certificate",
+    MOST_BYTES,
+    "give a file that qdeploy build, certify or compare wrote: certificate.json in a build folder",
+)
+_LIBRARY = "give OUT/library of a build"
 C_FILES = frozenset({".c", ".h", ".s", ".S"})
 """A file of these in a library could change what is compiled."""
 _MOST_REGIONS = 3
@@ -44,7 +51,7 @@ _MOST_REGIONS = 3
 @json_option
 def command(certificate: Path, model: tuple[Path, ...], sources: Path | None) -> Answer:
     """Check a certificate in exact arithmetic, from the model file and the certificate alone."""
-    content = _read(certificate)
+    content = read_bytes(certificate, CERTIFICATE)
     if proof.is_similarity(content):
         return _similarity(content, certificate.name, model, sources)
     if len(model) != 1:
@@ -92,18 +99,6 @@ def _similarity(
     return Answer(data, f"proven\n\n{columns([*facts, *describe(proven)], '  ')}")
 
 
-def _read(path: Path, what: str = "the certificate") -> bytes:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise InputError(
-            f"{what} cannot be read: {error.strerror}",
-            where=Where(str(path)),
-            fix="give files that qdeploy build or certify wrote",
-        ) from error
-
-
 def _compare(statement: proof.Statement, folder: Path) -> None:
     """Compare a library with the one that follows from the certified program.
 
@@ -113,20 +108,29 @@ def _compare(statement: proof.Statement, folder: Path) -> None:
     """
     from qdeploy import generate  # noqa: PLC0415  without --sources no generator is loaded
 
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}", fix="give OUT/library of a build")
+    names = _names(folder)
     library = generate.library(statement.certificate.program)
     for name, content in library.files.items():
-        path = folder / name
-        if not path.is_file():
+        if name not in names:
             raise RefusedError(f"sources: {name} is missing from {folder}")
-        if _read(path, f"source file {name}") != content:
+        source = Kind(f"source file {name}", MOST_BYTES, _LIBRARY)
+        if read_bytes(folder / name, source) != content:
             raise RefusedError(f"sources: {name} is not what the certified program generates")
-    for path in sorted(folder.iterdir()):
-        if path.suffix in C_FILES and path.name not in library.files:
-            raise RefusedError(f"sources: {path.name} is no file the certified program generates")
+    for name in names:
+        if Path(name).suffix in C_FILES and name not in library.files:
+            raise RefusedError(f"sources: {name} is no file the certified program generates")
     if statement.subjects.get("library", proof.tree_digest(library)) != proof.tree_digest(library):
         raise RefusedError("subject: the certificate is for another library")
+
+
+def _names(folder: Path) -> tuple[str, ...]:
+    if not is_folder(folder):
+        raise InputError(f"there is no folder {shown(folder)}", fix=_LIBRARY)
+    try:
+        return names_in(folder)
+    except PathError as problem:
+        what = f"the folder cannot be read: {problem}"
+        raise InputError(what, where=Where(shown(folder)), fix=_LIBRARY) from problem
 
 
 def _refused(refusal: RefusedError) -> Answer:

@@ -1,7 +1,6 @@
 """A build folder read back: nothing in it is believed that its digests do not cover."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,12 @@ from qdeploy.diagnostics import InputError, Where
 from qdeploy.ir import CompilerIdentity, Firmware, FixedNetwork, Network, program_digest
 from qdeploy.pipeline.artifacts import MARKER
 from qdeploy.pipeline.claims import Claim, read_claim
+from qdeploy.reading import MalformedError, PathError, bytes_of, is_file, parse_json, shown
 
 REBUILD = "build it again with qdeploy build"
+_ADDRESSES = 1 << 32
+_MOST_BYTES = 1 << 28
+"""Of one file in the folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +54,16 @@ def read_build(folder: Path) -> Stored:
 
 
 def _summary(folder: Path) -> dict[str, Any]:
-    if not (folder / MARKER).is_file():
+    if not is_file(folder / MARKER):
         raise InputError(
-            f"{folder} is no build folder",
-            where=Where(str(folder), f"no {MARKER}"),
+            f"{shown(folder)} is no build folder",
+            where=Where(shown(folder), f"no {MARKER}"),
             fix="give the folder that qdeploy build wrote",
         )
     try:
-        data = json.loads(_bytes(folder, MARKER))
-    except (ValueError, RecursionError) as error:
-        raise _damaged(folder, MARKER, "it is no JSON") from error
+        data = parse_json(_bytes(folder, MARKER).decode("utf-8"))
+    except (MalformedError, UnicodeDecodeError) as error:
+        raise _damaged(folder, MARKER, f"it is no JSON: {error}") from error
     if not isinstance(data, dict):
         raise _damaged(folder, MARKER, "it is no JSON object")
     return data
@@ -76,9 +79,9 @@ def _firmware(folder: Path, image: dict[str, Any], fixed: FixedNetwork) -> Firmw
             hex=_optional(folder, "hex"),
             bin=_optional(folder, "bin"),
             map=_optional(folder, "map"),
-            flash_bytes=int(image["flash_bytes"]),
-            ram_bytes=int(image["ram_bytes"]),
-            stack_bytes=image["stack_bytes"],
+            flash_bytes=_size(image["flash_bytes"]),
+            ram_bytes=_size(image["ram_bytes"]),
+            stack_bytes=None if image["stack_bytes"] is None else _size(image["stack_bytes"]),
             compiler=compiler,
             program_digest=program_digest(fixed),
         )
@@ -86,20 +89,26 @@ def _firmware(folder: Path, image: dict[str, Any], fixed: FixedNetwork) -> Firmw
         raise _damaged(folder, MARKER, f"its firmware part lacks {error}") from error
 
 
+def _size(value: object) -> int:
+    if type(value) is not int or not 0 <= value < _ADDRESSES:
+        raise ValueError("a number of bytes")
+    return value
+
+
 def _optional(folder: Path, form: str) -> bytes:
     """Return one form of the image; boards have those that make sense for them."""
     path = folder / "firmware" / f"firmware.{form}"
-    return path.read_bytes() if path.is_file() else b""
+    return _bytes(folder, f"firmware/{path.name}") if is_file(path) else b""
 
 
 def _bytes(folder: Path, name: str) -> bytes:
     try:
-        return (folder / name).read_bytes()
-    except OSError as error:
-        raise _damaged(folder, name, error.strerror or "it cannot be read") from error
+        return bytes_of(folder / name, _MOST_BYTES)
+    except PathError as error:
+        raise _damaged(folder, name, str(error)) from error
 
 
 def _damaged(folder: Path, name: str, why: str) -> InputError:
     return InputError(
-        f"the build folder is damaged: {why}", where=Where(str(folder), name), fix=REBUILD
+        f"the build folder is damaged: {why}", where=Where(shown(folder), name), fix=REBUILD
     )

@@ -14,14 +14,14 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, TypeVar
 
-from qdeploy.diagnostics import RefusedError
+from qdeploy.diagnostics import RefusedError, visible
 from qdeploy.proof.cone import Dual
 from qdeploy.proof.packed import LARGEST_BITS, pack, unpack
+from qdeploy.reading import integer as integer_literal
+from qdeploy.reading import parse_json
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 
-_LARGEST_DIGITS = 1233
-"""Decimal digits of a 4096-bit integer."""
 LONGEST_NUMBER = 40
 _LONGEST_NAME = 200
 
@@ -45,31 +45,9 @@ def parse(source: bytes) -> Json:
     Raises:
         RefusedError: it is not that.
     """
-
-    def unique(pairs: list[tuple[str, Any]]) -> Json:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ValueError("a key appears twice")
-        return found
-
-    def no_float(literal: str) -> float:
-        raise ValueError(f"number {literal[:LONGEST_NUMBER]} is no integer")
-
-    def limited(literal: str) -> int:
-        if len(literal) > _LARGEST_DIGITS:
-            raise ValueError("an integer has more than 4096 bits")
-        return int(literal)
-
-    def load() -> Any:  # noqa: ANN401  any JSON value
-        return json.loads(
-            source.decode("ascii"),
-            object_pairs_hook=unique,
-            parse_float=no_float,
-            parse_constant=no_float,
-            parse_int=limited,
-        )
-
-    data = refusing("certificate", load)
+    data = refusing(
+        "certificate", lambda: parse_json(source.decode("ascii"), number=integer_literal)
+    )
     if not isinstance(data, dict):
         raise RefusedError("certificate: it is no JSON object")
     return data
@@ -95,8 +73,7 @@ def refusing(place: str, action: Callable[[], T]) -> T:
 
 def shown(words: str) -> str:
     """Return untrusted words as a terminal may show them: short, and no control characters."""
-    cut = words[:_LONGEST_NAME]
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in cut)
+    return visible(words[:_LONGEST_NAME])
 
 
 def require_seal(stated: dict[str, str], actual: dict[str, str]) -> None:
