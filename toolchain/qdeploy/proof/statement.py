@@ -8,6 +8,7 @@ digests names the part that somebody changed; it convinces nobody of anything: t
 
 import base64
 import hashlib
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -32,9 +33,9 @@ from qdeploy.proof.certificate import (
     Unchanged,
     Witness,
 )
-from qdeploy.proof.packed import pack, unpack
+from qdeploy.proof.packed import Integers, pack, unpack
 from qdeploy.proof.placing import Places
-from qdeploy.proof.strict import LONGEST_NUMBER, STATEMENT_TYPE, Json
+from qdeploy.proof.strict import LONGEST_NUMBER, STATEMENT_TYPE, Json, require_moderate
 from qdeploy.proof.strict import bound as _bound
 from qdeploy.proof.strict import canonical as _canonical
 from qdeploy.proof.strict import decode_dual as _decode_dual
@@ -230,8 +231,12 @@ def _encode_data(data: PartData | None) -> Json | None:
         case SplitPart():
             return {"grid": data.grid, "tree": _encode_bytes(data.tree)}
         case TunedPart():
-            slopes = [[pack(task) for task in leaf] for leaf in data.leaves]
+            slopes = [[_pack_slopes(task) for task in leaf] for leaf in data.leaves]
             return {"grid": data.grid, "tree": _encode_bytes(data.tree), "slopes": slopes}
+
+
+def _pack_slopes(task: Sequence[int]) -> str:
+    return task.text if isinstance(task, Integers) else pack(task)
 
 
 def _encode_cone(data: ConePart) -> Json:
@@ -290,12 +295,20 @@ def _decode(data: Json) -> Statement:
         _decode_decision(predicate["decision"]) if "decision" in predicate else None,
         _decode_places(predicate["places"]) if "places" in predicate else None,
     )
+    _require_moderate(certificate)
     subjects = {_text(s["name"]): _text(s["digest"]["sha256"]) for s in data["subject"]}
     if subjects.get(_model_subject(certificate)) != certificate.model_sha256:
         raise ValueError("the model is not among its subjects")
     if not subjects.keys() <= {_model_subject(certificate), "library", "firmware.elf"}:
         raise ValueError("it has subjects that no build has")
     return Statement(certificate, subjects)
+
+
+def _require_moderate(certificate: Certificate) -> None:
+    data = [part.data for claim in certificate.regions for part in claim.parts]
+    duals = itertools.chain.from_iterable(d.duals for d in data if isinstance(d, ConePart))
+    leaves = itertools.chain.from_iterable(d.leaves for d in data if isinstance(d, TunedPart))
+    require_moderate(duals, map(len, itertools.chain.from_iterable(leaves)))
 
 
 def _decode_region(region: Json) -> RegionClaim:
@@ -338,7 +351,7 @@ def _decode_split(data: Json) -> SplitPart:
 def _decode_tuned(data: Json) -> TunedPart:
     if sum(len(task) for leaf in data["slopes"] for task in leaf) > _LONGEST_SLOPES:
         raise ValueError("there are more slopes than anybody would check")
-    slopes = tuple(tuple(tuple(unpack(task)) for task in leaf) for leaf in data["slopes"])
+    slopes = tuple(tuple(map(unpack, leaf)) for leaf in data["slopes"])
     return TunedPart(_integer(data["grid"]), _decode_tree(data["tree"]), slopes)
 
 
