@@ -45,11 +45,11 @@ class QdeployError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        lines = [self.what]
+        lines = [visible(self.what, keep="\n\t")]
         if self.where is not None:
-            lines.append(f"  where: {self.where}")
+            lines.append(f"  where: {visible(str(self.where))}")
         if self.fix:
-            lines.append(f"  fix:   {self.fix}")
+            lines.append(f"  fix:   {visible(self.fix)}")
         return "\n".join(lines)
 
 

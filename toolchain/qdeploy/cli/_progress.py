@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from qdeploy.diagnostics import visible
 from qdeploy.pipeline import Stopwatch
 
 STAGES = {
@@ -33,7 +34,7 @@ def progress() -> Iterator[Stopwatch]:
         return
     bar = Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
         console=console,
         transient=True,
@@ -43,6 +44,6 @@ def progress() -> Iterator[Stopwatch]:
 
         def show(stage: str, detail: str) -> None:
             what = STAGES.get(stage, stage)
-            bar.update(task, description=f"{what}: {detail}" if detail else what)
+            bar.update(task, description=visible(f"{what}: {detail}" if detail else what))
 
         yield Stopwatch(show)

@@ -7,6 +7,7 @@ import onnx
 
 from qdeploy.importer import external
 from qdeploy.importer.modelfile import MODEL
+from qdeploy.importer.names import file_name
 from qdeploy.reading import Kind, read_bytes
 
 _DATA = Kind(
@@ -31,7 +32,7 @@ def files(path: Path) -> dict[str, bytes]:
         for entry in tensor.external_data
         if entry.key == "location"
     }
-    found = {path.name: data}
+    found = {file_name(path): data}
     for location in sorted(locations):
         found[os.path.normpath(location)] = read_bytes(path.parent / location, _DATA)
     return found
