@@ -52,7 +52,7 @@ def load(name: str) -> Board:
     near = difflib.get_close_matches(name, boards, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise UsageError(
-        f"there is no board {name!r}",
+        f"there is no board {name[:80]!r}",
         fix=f"{hint}the boards are {', '.join(boards)}; or give the folder of your own",
     )
 

@@ -56,7 +56,10 @@ PREDICATE_TYPE = "urn:qdeploy:certificate:v1"
 _LARGEST_FILE = 64 * 1024 * 1024
 _LONGEST_SLOPES = 3 << 23
 """Characters of all slopes of a part."""
-_REGION_NAME = re.compile(r"[A-Za-z0-9_.:+-]{0,80}")
+_LONGEST_NAME = 120
+_NO_LETTER = re.compile(r"[^A-Za-z0-9_.:,+()\[\] -]|:(?= )")
+"""What no region's name may have, lest it reads like a bound: < > = and quotes, `x: at most 0`."""
+_BRACKETS = re.compile(r"[()\[\]]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +316,7 @@ def _require_moderate(certificate: Certificate) -> None:
 
 def _decode_region(region: Json) -> RegionClaim:
     name = _text(region["name"])
-    if _REGION_NAME.fullmatch(name) is None:
+    if name != _encode_name(name):
         raise ValueError("a region's name has letters that none may have")
     box = Box(_decode_point(region["lo"]), _decode_point(region["hi"]), name)
     attack = Witness(_decode_point(region["attack"]["x"]), _bound(region["attack"]["linf"]))
@@ -404,8 +407,28 @@ def _decode_sides(sides: list[Json]) -> tuple[SignedDual, ...]:
 
 
 def _encode_name(name: str) -> str:
-    """Return a region's name in letters that no reader can take for a statement."""
-    return re.sub(r"[^A-Za-z0-9_.:+-]", "_", name)[:80]
+    """Return a region's name as a person may sign it and no reader can take it for a statement.
+
+    A name that is one already stays as it is. Of a long one the middle is left out: the end says
+    what it is that the file of that name was made into.
+    """
+    plain = " ".join(_NO_LETTER.sub("_", name).split())
+    if len(plain) > _LONGEST_NAME:
+        half = _LONGEST_NAME // 2 - 1
+        plain = f"{plain[:half]}..{plain[-half:]}"
+    return plain if _is_nested(plain) else _BRACKETS.sub("_", plain)
+
+
+def _is_nested(name: str) -> bool:
+    """Whether every bracket is closed in its turn, so that none ends what encloses the name."""
+    closing = {"(": ")", "[": "]"}
+    expected: list[str] = []
+    for letter in _BRACKETS.findall(name):
+        if letter in closing:
+            expected.append(closing[letter])
+        elif not expected or expected.pop() != letter:
+            return False
+    return not expected
 
 
 def _work(value: object) -> float:
