@@ -229,6 +229,9 @@ def test_external_data_outside_the_models_folder_is_not_read(location, tmp_path)
         ("whole.bin", {"offset": 10_000}, "whole.bin ends before its last byte"),
         ("whole.bin", {"offset": "-4"}, "its offset is '-4'"),
         ("whole.bin", {"offset": "9" * 40}, "its offset is '9999"),
+        ("whole.bin", {"offset": "9" * 19}, "its offset is '9999"),
+        ("n" * 300, {}, "is missing"),
+        ("deep/" * 1500, {}, "is missing"),
         ("whole.bin", {"length": 8}, "its length is 8, its shape asks for 24"),
     ],
 )

@@ -123,7 +123,7 @@ def _why(problem: Exception) -> str:
         return f"it is nested more than {DEEPEST} deep"
     if isinstance(problem, tomllib.TOMLDecodeError):
         return str(problem)
-    return f"an integer has more than {LARGEST_BITS} bits, or a date is none"
+    return f"an integer has more than {LARGEST_BITS} bits"  # Python's own limit is above ours
 
 
 def _require_limits(table: dict[str, Any]) -> None:
