@@ -5,7 +5,9 @@ import shutil
 import signal
 
 import pytest
+from qdeploy import pipeline
 from qdeploy.cli import main
+from qdeploy.diagnostics import QdeployError
 from support import bad_files
 from support.controller import write_controller
 
@@ -213,10 +215,56 @@ def test_a_build_folder_without_a_usable_file_is_refused(good, tmp_path, capsys,
     refused(capsys, good, ["validate", "out"])
 
 
-NAMES = ("no\\u0000file.json", "data:no\\u0000file.npz", "\\u001b[31m.json", "n" * 5000 + ".toml")
+NAMES = ("\\u001b[31m.json", "n" * 5000 + ".toml", "data:" + "n" * 300 + ".npz")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 def test_a_configuration_that_names_what_no_file_can_be(good, tmp_path, capsys, name):
     (tmp_path / "c.toml").write_text(f'inputs = "{name}"\n')
     refused(capsys, good, ["certify", "good.onnx", "--config", tmp_path / "c.toml"])
+
+
+@pytest.mark.parametrize("key", ["inputs", "output", "deploy", "tolerance"])
+def test_a_zero_byte_in_a_configuration_is_named(good, tmp_path, capsys, key):
+    (tmp_path / "c.toml").write_text(f'{key} = "no\\u0000file.json"\n')
+    line = ["certify", "good.onnx", *SEARCH, "--config", tmp_path / "c.toml"]
+    assert f"{key} holds a zero byte" in refused(capsys, good, line, codes=(2,))
+
+
+HOST = ("--board", "host", "--no-run")
+TARGETS = {
+    "certify -o": (".json", lambda bad: [*CERTIFY, *BOX, "-o", bad]),
+    "compare -o": (".json", lambda bad: ["compare", "good.onnx", "good.onnx", *BOX, "-o", bad]),
+    "build -o": ("", lambda bad: ["build", "good.onnx", *BOX, *SEARCH, *HOST, "-o", bad]),
+    "--junit": (".xml", lambda bad: ["validate", "out", "--junit", bad]),
+}
+
+
+@pytest.mark.parametrize("kind", ["a_long_name", "a_long_path", "a_circle", "through_a_file"])
+@pytest.mark.parametrize("place", TARGETS)
+def test_a_path_that_nothing_can_be_written_to_is_usage(good, tmp_path, capsys, place, kind):
+    suffix, line = TARGETS[place]
+    path = bad_files.UNREADABLE[kind](tmp_path, suffix)
+    assert "cannot be written" in refused(capsys, good, line(path), codes=(2,))
+
+
+@pytest.mark.parametrize("place", TARGETS)
+def test_a_target_of_another_kind_is_usage(good, tmp_path, capsys, place):
+    suffix, line = TARGETS[place]
+    path = bad_files.a_folder(tmp_path, suffix) if suffix else tmp_path / "file"
+    (path / "theirs" if suffix else path).write_text("theirs")
+    refused(capsys, good, line(path), codes=(2,))
+
+
+@pytest.mark.parametrize("name", ["no\0file", "\ud800", "n" * 300, "deep/" * 1500])
+@pytest.mark.parametrize("option", ["model", "inputs", "samples", "board", "deploy", "output"])
+def test_in_python_a_name_that_no_file_can_have_is_an_error_of_ours(good, option, name):
+    asked = {"model": "good.onnx", "inputs": "-1:1", "board": "host", "work": 0, "no_run": True}
+    given = {
+        "inputs": f"{name}.json",
+        "samples": f"data:{name}.npz",
+        "board": f"{name}/",
+    }.get(option, name)
+    asked["inputs" if option == "samples" else option] = given
+    with pytest.raises(QdeployError):
+        pipeline.build(**asked)

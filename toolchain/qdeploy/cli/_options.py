@@ -84,6 +84,8 @@ def _config_value(path: Path, key: str, value: object, option: click.Parameter) 
             f"{repr(value)[:80]}",
             where=Where(str(path), f"key {key}"),
         )
+    if "\0" in str(value):
+        raise UsageError(f"{key} holds a zero byte", where=Where(str(path), f"key {key}"))
     if option.name in PATH_OPTIONS:
         return _beside(path, str(value))
     return value if flag else str(value)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qdeploy.diagnostics import UsageError, Where
+from qdeploy.reading import shown
 
 MARKER = "build.json"
 """The file by which a folder is known to be a build of ours."""
@@ -32,6 +33,11 @@ def check_replaceable(folder: Path) -> None:
     Raises:
         UsageError: `folder` is a file, no build of ours, or holds something of the user's.
     """
+    with _writing(folder):
+        _check_replaceable(folder)
+
+
+def _check_replaceable(folder: Path) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -58,8 +64,9 @@ def check_no_folder(path: Path) -> None:
     Raises:
         UsageError: `path` is a folder.
     """
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder", fix="name a file with -o")
+    with _writing(path):
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder", fix="name a file with -o")
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -79,9 +86,11 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 def _writing(path: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except (OSError, RuntimeError, ValueError) as error:
+        # Python says RuntimeError of links that lead in a circle, ValueError of a NUL in a name.
+        why = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(
-            f"{path} cannot be written: {error.strerror}", fix="choose another place with -o"
+            f"{shown(path)} cannot be written: {why}", fix="choose another place with -o"
         ) from error
 
 
