@@ -182,16 +182,6 @@ def test_another_spelling_is_refused(data: bytes, why: str) -> None:
         unpack(base64.b64encode(data).decode())
 
 
-@given(st.binary(max_size=60))
-def test_what_is_read_has_one_spelling(data: bytes) -> None:
-    text = base64.b64encode(data).decode()
-    try:
-        values = unpack(text)
-    except ValueError:
-        return
-    assert pack(values) == text == values.text
-
-
 def side(dual: Json) -> Json:
     return {"output": 0, "sign": 1, "dual": dual}
 
