@@ -46,7 +46,7 @@ def pack(values: Iterable[int]) -> str:
     return base64.b64encode(out).decode("ascii")
 
 
-class Stored(Sequence[T]):  # noqa: PLW1641  a hash would cost as much as the list
+class Stored(Sequence[T]):
     """A list that is made again whenever somebody goes through it."""
 
     __slots__ = ()
@@ -66,6 +66,9 @@ class Stored(Sequence[T]):  # noqa: PLW1641  a hash would cost as much as the li
         if not isinstance(other, Sequence) or len(self) != len(other):
             return False
         return all(map(operator.eq, self, other))
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
 
 
 class Integers(Stored[int]):

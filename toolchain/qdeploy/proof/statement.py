@@ -56,10 +56,13 @@ PREDICATE_TYPE = "urn:qdeploy:certificate:v1"
 _LARGEST_FILE = 64 * 1024 * 1024
 _LONGEST_SLOPES = 3 << 23
 """Characters of all slopes of a part."""
-_LONGEST_NAME = 120
-_NO_LETTER = re.compile(r"[^A-Za-z0-9_.:,+()\[\] -]|:(?= )")
-"""What no region's name may have, lest it reads like a bound: < > = and quotes, `x: at most 0`."""
-_BRACKETS = re.compile(r"[()\[\]]")
+_LONGEST_FILE = 80
+_NO_LETTER = re.compile(r"[^A-Za-z0-9_.:+-]")
+"""What stands in no name of a file or range: above all no space, so that no sentence can."""
+_REGION_NAME = re.compile(
+    r"(hull of )?(.*?)(\[[0-9]{1,6}\])?( \(constraints on outputs left out\))?", re.DOTALL
+)
+_WHOLE_RANGE = re.compile(r"whole range of -?\d{1,3}\.-?\d{1,3}, no inputs being given", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,26 +412,18 @@ def _decode_sides(sides: list[Json]) -> tuple[SignedDual, ...]:
 def _encode_name(name: str) -> str:
     """Return a region's name as a person may sign it and no reader can take it for a statement.
 
-    A name that is one already stays as it is. Of a long one the middle is left out: the end says
-    what it is that the file of that name was made into.
+    It is the name of a file or a range in few letters, and words around it that are ours. A name
+    that is one already stays as it is; of a long one the middle is left out.
     """
-    plain = " ".join(_NO_LETTER.sub("_", name).split())
-    if len(plain) > _LONGEST_NAME:
-        half = _LONGEST_NAME // 2 - 1
+    found = _REGION_NAME.fullmatch(name)
+    if found is None or _WHOLE_RANGE.fullmatch(name):
+        return name
+    before, file, index, note = found.groups(default="")
+    plain = _NO_LETTER.sub("_", file)
+    if len(plain) > _LONGEST_FILE:
+        half = _LONGEST_FILE // 2 - 1
         plain = f"{plain[:half]}..{plain[-half:]}"
-    return plain if _is_nested(plain) else _BRACKETS.sub("_", plain)
-
-
-def _is_nested(name: str) -> bool:
-    """Whether every bracket is closed in its turn, so that none ends what encloses the name."""
-    closing = {"(": ")", "[": "]"}
-    expected: list[str] = []
-    for letter in _BRACKETS.findall(name):
-        if letter in closing:
-            expected.append(closing[letter])
-        elif not expected or expected.pop() != letter:
-            return False
-    return not expected
+    return f"{before}{plain}{index}{note}"
 
 
 def _work(value: object) -> float:
