@@ -1,8 +1,12 @@
 """No control character of a file, a device or a name reaches a terminal, a page or a report."""
 
+import contextlib
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -132,3 +136,28 @@ def test_vectors_named_in_the_dark_are_written_out(tmp_path, capsys):
     model = write_controller(tmp_path / "m.onnx")
     assert main(["certify", str(model), "--inputs", f"data:{tmp_path / 'x.npz'}"]) == 3
     assert "\\x1b[31m" in capsys.readouterr().err
+
+
+_SHOWING = """
+import time
+from qdeploy.cli._progress import progress
+with progress() as watch, watch.stage("certify"):
+    watch.tell("region [red]\\x1b[9;9H\\nproven")
+    time.sleep(0.5)
+"""
+
+
+def test_a_progress_line_moves_no_cursor_but_its_own():
+    host, device = os.openpty()
+    done = subprocess.Popen(
+        [sys.executable, "-c", _SHOWING], stderr=device, env={**os.environ, "TERM": "xterm"}
+    )
+    os.close(device)
+    shown = b""
+    with contextlib.suppress(OSError):  # what a terminal says when the other side is gone
+        while piece := os.read(host, 4096):
+            shown += piece
+    os.close(host)
+    assert done.wait(30) == 0
+    assert b"proving a bound: region [red]\\x1b[9;9H\\x0aproven" in shown
+    assert b"\x1b[9;9H" not in shown
