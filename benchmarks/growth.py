@@ -3,7 +3,7 @@
 Every row is a search in a fresh process: processor seconds of it and of its workers, seconds by
 the clock, and the largest resident memory of one process. Exponents are fitted to the upper half
 of each series (least squares in logarithms), where start-up counts little. A plot goes to
-growth.svg if matplotlib is there (pip install 'qdeploy[bench]').
+growth.svg if matplotlib is there (pip install '.[bench]' in the checkout).
 
     python benchmarks/growth.py [FOLDER FOR growth.svg]
 """
@@ -172,7 +172,7 @@ def main() -> None:
     try:
         plot(target, measured)
     except ImportError:
-        console.print("no plot: pip install 'qdeploy[bench]'")
+        console.print("no plot: pip install '.[bench]' in the checkout")
     else:
         console.print(f"plot: {target}")
 

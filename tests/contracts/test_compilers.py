@@ -82,11 +82,11 @@ def test_an_unknown_compiler_is_refused():
 @pytest.mark.parametrize(
     ("name", "cpu", "fix"),
     [
-        ("clang", "cortex-m4", "pip install 'qdeploy[run]'"),
+        ("clang", "cortex-m4", "pip install '.[run]' in the checkout of qdeploy"),
         ("gcc", "cortex-m4", "apt install gcc-arm-none-eabi"),
         ("gcc", "host", "apt install gcc"),
         ("system_clang", "host", "apt install clang"),
-        (None, "cortex-m4", "pip install 'qdeploy[run]'"),
+        (None, "cortex-m4", "pip install '.[run]' in the checkout of qdeploy"),
     ],
 )
 def test_a_missing_compiler_says_what_to_install(name, cpu, fix, monkeypatch, tmp_path):

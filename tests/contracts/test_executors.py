@@ -147,4 +147,4 @@ def test_a_missing_extra_is_named(scene, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingToolError) as problem, open_executor(scene, Crew(1, "tcp://h:1")):
         pass
-    assert "qdeploy[cluster]" in problem.value.fix
+    assert "pip install '.[cluster]' in the checkout" in problem.value.fix

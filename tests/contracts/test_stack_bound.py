@@ -24,7 +24,7 @@ MODELS = {"cortex-m0": "M0", "cortex-m3": "M3", "cortex-m4": "M4"}
 def measured(firmware, board, codes):
     """Bytes of stack that qd_model.run touches, at most over the vectors."""
     if unicorn is None:
-        missing("unicorn is missing: pip install 'qdeploy[run]'")
+        missing("unicorn is missing: pip install '.[run]'")
     engine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
     engine.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_CORTEX_{MODELS[board.cpu]}"))
     engine.mem_map(0, 0x400000)

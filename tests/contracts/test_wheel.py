@@ -85,5 +85,5 @@ def test_a_certificate_is_made_and_checked(installed):
 def test_what_needs_one_says_which_package_to_install(installed):
     process = qdeploy(installed, "build", "controller.onnx", "--inputs", "-1:1", "--work", "0.2")
     assert process.returncode == 4
-    assert "pip install 'qdeploy[run]'" in process.stderr.split("fix:")[1]
+    assert "pip install '.[run]'" in process.stderr.split("fix:")[1]
     assert not (installed / "build-virtual-m4").exists()

@@ -39,13 +39,13 @@ def test_other_files_are_no_models(content, tmp_path):
 def test_a_missing_file_and_a_folder_are_said(tmp_path):
     with pytest.raises(InputError, match="there is no such file"):
         importer.run(tmp_path / "absent.onnx")
-    with pytest.raises(InputError, match="this is no regular file"):
+    with pytest.raises(InputError, match="it is a folder, no file"):
         importer.run(tmp_path)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.onnx")
-    with pytest.raises(InputError, match="this is no regular file"):
+    with pytest.raises(InputError, match="it is a pipe, no file"):
         importer.run(tmp_path / "pipe.onnx")
 
 
@@ -229,6 +229,9 @@ def test_external_data_outside_the_models_folder_is_not_read(location, tmp_path)
         ("whole.bin", {"offset": 10_000}, "whole.bin ends before its last byte"),
         ("whole.bin", {"offset": "-4"}, "its offset is '-4'"),
         ("whole.bin", {"offset": "9" * 40}, "its offset is '9999"),
+        ("whole.bin", {"offset": "9" * 19}, "its offset is '9999"),
+        ("n" * 300, {}, "is missing"),
+        ("deep/" * 1500, {}, "is missing"),
         ("whole.bin", {"length": 8}, "its length is 8, its shape asks for 24"),
     ],
 )

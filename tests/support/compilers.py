@@ -46,7 +46,7 @@ def zig(tool):
 def _zig():
     spec = importlib.util.find_spec("ziglang")
     if spec is None or spec.origin is None:
-        missing("the ziglang package is missing: pip install 'qdeploy[run]'")
+        missing("the ziglang package is missing: pip install '.[run]'")
     return Path(spec.origin)
 
 

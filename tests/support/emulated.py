@@ -21,7 +21,7 @@ class Core:
 
     def __init__(self, cpu, image):
         if importlib.util.find_spec("unicorn") is None:
-            missing("the unicorn package is missing: pip install 'qdeploy[run]'")
+            missing("the unicorn package is missing: pip install '.[run]'")
         import unicorn  # noqa: PLC0415  an extra of the package
 
         self._registers = unicorn.arm_const

@@ -164,9 +164,9 @@ def test_without_inputs_the_whole_range_is_meant_and_said(capsys, model, tmp_pat
     assert main([*line, "--json"]) == 0
     region = json.loads(capsys.readouterr().out)["certificate"]["regions"][0]
     assert (region["lo"], region["hi"]) == ([-2.0, -2.0], [1.984375, 1.984375])
-    assert region["name"] == "inputs-not-given:whole-range-of-2.6"
+    assert region["name"] == "whole range of 2.6, no inputs being given"
     assert main(line) == 0
-    assert "inputs-not-given:whole-range-of-2.6" in capsys.readouterr().out
+    assert "whole range of 2.6, no inputs being given" in capsys.readouterr().out
 
 
 def test_the_api_has_the_same_names(built, model, tmp_path):

@@ -139,7 +139,7 @@ def test_a_person_reads_the_theorem(models, tmp_path, capsys):
     assert main([*line, "-o", str(tmp_path / "s.json")]) == 0
     told = capsys.readouterr().out
     assert "|f1(x1) - f2(x2)|^2 <= " in told
-    assert "any x1 in -1.0 .. 1.0 for all 2 inputs" in told
+    assert "any x1 in -1 .. 1 for all 2 inputs" in told
     assert "is the largest difference found, so the bound is at most" in told
 
 

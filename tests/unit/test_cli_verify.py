@@ -203,7 +203,7 @@ def test_what_is_no_certificate_is_refused_without_a_traceback(built, tmp_path, 
 def test_missing_files_are_bad_input(built, tmp_path, capsys):
     model, certificate, _ = built
     assert main(["verify", str(tmp_path / "c.json"), "--model", str(model)]) == 3
-    assert "the certificate cannot be read: No such file" in capsys.readouterr().err
+    assert "the certificate cannot be read: there is no such file" in capsys.readouterr().err
     line = ["verify", str(certificate), "--model", str(model), "--sources", str(tmp_path / "none")]
     assert main(line) == 3
     assert "there is no folder" in capsys.readouterr().err

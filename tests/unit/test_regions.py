@@ -50,8 +50,10 @@ def test_a_range_holds_for_every_input(spec, lo, hi):
         ("", "'' is no input region"),
         ("1", "'1' is no input region"),
         ("1:2:3", "'1:2:3' is no input region"),
-        ("nan:1", "'nan:1' is no input region"),
-        ("-inf:inf", "'-inf:inf' is no input region"),
+        ("nan:1", "'nan' is no finite number, and a box needs finite ends"),
+        ("-inf:inf", "'-inf' is no finite number, and a box needs finite ends"),
+        ("0:+Infinity", "'+Infinity' is no finite number"),
+        ("0:inf.json", "there is no such file"),
         ("0x1:2", "'0x1:2' is no input region"),
         ("box.txt", "'box.txt' is no input region"),
         ("1e999999999:2e999999999", "the number '1e999999999' is too long"),
@@ -97,9 +99,9 @@ def test_toml_boxes_are_read_exactly(tmp_path):
         ("b.json", '{"lo": [0, 2], "hi": [1, 1]}', "input 1: the lower end is above the upper end"),
         ("b.json", '{"lo": 0}', "this file has 'lo'"),
         ("b.json", '{"lo": 0, "hi": 1, "mid": 2}', "this file has 'hi', 'lo', 'mid'"),
-        ("b.json", '{"lo": 0, "lo": 1, "hi": 2}', "a field is given twice"),
-        ("b.json", '{"lo": NaN, "hi": 2}', "'NaN' is no number"),
-        ("b.json", '{"lo": -Infinity, "hi": 2}', "'-Infinity' is no number"),
+        ("b.json", '{"lo": 0, "lo": 1, "hi": 2}', "a key appears twice"),
+        ("b.json", '{"lo": NaN, "hi": 2}', "'NaN' is no finite number"),
+        ("b.json", '{"lo": -Infinity, "hi": 2}', "'-Infinity' is no finite number"),
         ("b.json", '{"lo": 1e9999, "hi": 2}', "the number '1e9999' is too long"),
         ("b.json", '{"lo": "0", "hi": 2}', "'lo' holds something that is no number"),
         ("b.json", '{"lo": [0, true], "hi": 2}', "'lo' holds something that is no number"),
@@ -108,8 +110,8 @@ def test_toml_boxes_are_read_exactly(tmp_path):
         ("b.json", "{", "this is no JSON"),
         ("b.json", "[" * 100_000, "this is no JSON"),
         ("b.json", '{"lo": ' + "1" * 5000 + ', "hi": 2}', "is too long"),
-        ("b.toml", "lo = nan\nhi = 1", "'nan' is no number"),
-        ("b.toml", "lo = -inf\nhi = 1", "'-inf' is no number"),
+        ("b.toml", "lo = nan\nhi = 1", "'nan' is no finite number"),
+        ("b.toml", "lo = -inf\nhi = 1", "'-inf' is no finite number"),
         ("b.toml", "lo = 0\nlo = 1\nhi = 2", "this is no TOML"),
         ("b.toml", "lo = " + "1" * 1000 + "\nhi = 2", "is too long"),
         ("b.toml", "lo = " + "1" * 5000 + "\nhi = 2", "this is no TOML"),
@@ -128,9 +130,9 @@ def test_malformed_boxes_are_refused(name, text, what, tmp_path):
 def test_boxes_that_are_no_text_or_too_long_are_refused(tmp_path):
     path = tmp_path / "box.json"
     path.write_bytes(b'{"lo": 0, "hi": 1, "\xff": 2}')
-    assert "the file is no UTF-8 text" in refused(path)
+    assert "the region file is no UTF-8 text" in refused(path)
     path.write_bytes(b" " * ((4 << 20) + 1))
-    assert "the file is larger than" in refused(path)
+    assert "the region file is larger than" in refused(path)
 
 
 PROPERTY = """\
@@ -200,7 +202,7 @@ def test_an_alternative_that_also_constrains_outputs_keeps_its_inputs(tmp_path):
         ("(assert (<= (+ X_0 X_1) 1))", "this is no bound on one input: (<= (+ X_0 X_1) 1)"),
         ("(assert (<= X_0 X_1))", "this is no bound on one input"),
         ("(assert (not (<= X_0 1)))", "this is no bound on one input: (not"),
-        ("(assert (<= X_1 nan))", "'nan' is no number"),
+        ("(assert (<= X_1 nan))", "'nan' is no finite number"),
         ("(assert (<= Z_1 1))", "this is no bound on one input"),
         ("(assert (or))", "this is no bound on one input"),
         ("(assert (<= X_1 2)", "the parentheses do not match"),
@@ -285,8 +287,8 @@ def test_compressed_archives_are_read(tmp_path):
         ({"x": np.array([[1, 2], [np.nan, 0]])}, "sample 1 holds nan at input 0"),
         ({"x": np.array([[1, 1e301]])}, "sample 0 holds 1e+301 at input 1"),
         ({"x": np.array([[1, np.inf]])}, "sample 0 holds inf at input 1"),
-        ({"x": np.array([[1j, 2]])}, "its elements are complex128"),
-        ({"x": np.array([["a", "b"]])}, "its elements are <U1"),
+        ({"x": np.array([[1j, 2]])}, "its elements are '<c16'"),
+        ({"x": np.array([["a", "b"]])}, "its elements are '<U1'"),
         ({"x": np.array([[True, False]])}, "its elements are bool"),
     ],
 )
@@ -307,7 +309,7 @@ def test_samples_are_never_unpickled(tmp_path):
             return (exec, ("raise SystemExit('unpickled')",))
 
     path = save(tmp_path, x=np.array([Bomb()], dtype=object))
-    assert "its elements are object" in refused(f"data:{path}")
+    assert "its elements are '|O'" in refused(f"data:{path}")
 
 
 def member(folder, content, **options):
@@ -328,7 +330,15 @@ def header(text, body=b""):
         (b"", "the array has no valid header"),
         (b"\x93NUMPY\x09\x00" + bytes(40), "it uses version (9, 0) of the array format"),
         (header("{'descr': '<f8', 'fortran_order': False, 'shape': (9000000000, 2)}"), "the size"),
-        (header("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, -2)}", bytes(16)), "size"),
+        (
+            header("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, -2)}", bytes(16)),
+            "no valid",
+        ),
+        (header("{'descr': '<f8', 'fortran_order': False, 'shape': (0, 99999999999999)}"), "size"),
+        (
+            header("{'descr': '<f8', 'fortran_order': False, 'shape': (1,) + (1,)}"),
+            "no valid header",
+        ),
         (header("{'descr': '<f8', 'fortran_order': False, 'shape': 3}"), "no valid header"),
         (header("{'descr': '<f8'"), "no valid header"),
         (header("__import__('os').abort()"), "no valid header"),

@@ -12,6 +12,7 @@ from qdeploy.diagnostics import InputError
 from qdeploy.fixedpoint import QFormat
 from qdeploy.ir import Box, DeviceIdentity, QuantizeRequest, Trace, exact
 from qdeploy.ops import enclose, execute
+from qdeploy.reading import Kind
 from qdeploy.validate.comparison import _Answers, _magnitudes
 from support.networks import build_network, random_network, random_request
 from support.slow import quantised
@@ -211,14 +212,23 @@ def evil(path):
     [
         (lambda path: None, "the vectors cannot be read: "),
         (lambda path: path.write_bytes(b"no archive"), "the vectors cannot be read: "),
-        (lambda path: np.savez(path, y=np.ones(3)), "the vectors cannot be read: "),
+        (lambda path: np.savez(path, y=np.ones(3), z=1), "the vectors cannot be read: it has 2"),
         (evil, "the vectors cannot be read: "),
-        (lambda path: np.savez(path, x=np.ones(3)), "x has the shape [3]"),
-        (lambda path: np.savez(path, x=np.ones((3, 99))), "x has the shape [3, 99]"),
-        (lambda path: np.savez(path, x=np.ones((0, 4))), "x has the shape [0, 4]"),
-        (lambda path: np.savez(path, x=np.full((2, 4), np.nan)), "x holds something that is no"),
-        (lambda path: np.savez(path, x=np.ones((2, 4), complex)), "x holds something that is no"),
-        (lambda path: np.savez(path, x=np.array([["a"] * 4])), "x holds something that is no"),
+        (lambda path: np.savez(path, x=np.ones(3)), "the vectors have the shape [3]"),
+        (lambda path: np.savez(path, x=np.ones((3, 99))), "the vectors have the shape [3, 99]"),
+        (lambda path: np.savez(path, x=np.ones((0, 4))), "the vectors have the shape [0, 4]"),
+        (
+            lambda path: np.savez(path, x=np.full((2, 4), np.nan)),
+            "the vectors hold something that is no finite",
+        ),
+        (
+            lambda path: np.savez(path, x=np.ones((2, 4), complex)),
+            "the vectors cannot be read: its elements",
+        ),
+        (
+            lambda path: np.savez(path, x=np.array([["a"] * 4])),
+            "the vectors cannot be read: its elements",
+        ),
     ],
 )
 def test_files_that_hold_no_inputs_are_refused_in_words(tmp_path, write, what):
@@ -236,8 +246,8 @@ def test_files_that_hold_no_inputs_are_refused_in_words(tmp_path, write, what):
 
 
 def test_archives_that_unpack_to_too_much_are_refused_before_they_are(tmp_path, monkeypatch):
-    monkeypatch.setattr("qdeploy.validate.vectors._LARGEST_FILE", 1000)
+    monkeypatch.setattr("qdeploy.validate.vectors.VECTORS", Kind("the vectors", 1000, "fewer"))
     np.savez_compressed(tmp_path / "x.npz", x=np.zeros((1000, 4)))
     network, program, _, _ = random_case(6)
-    with pytest.raises(InputError, match="x takes 32128 bytes, 1000 are read at most"):
+    with pytest.raises(InputError, match="the array is larger than 1000 bytes"):
         validate.read_vectors(tmp_path / "x.npz", network, program)

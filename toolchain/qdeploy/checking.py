@@ -14,8 +14,13 @@ from qdeploy import importer, proof
 from qdeploy.arguments import check_arguments, check_value
 from qdeploy.diagnostics import InputError, RefusedError, UsageError, Where
 from qdeploy.ir.printing import float_up
+from qdeploy.reading import Kind, is_file, is_folder, read_bytes, shown
 
-MOST_BYTES = 256 * 1024 * 1024
+_KIND = Kind(
+    "the certificate",
+    1 << 28,
+    "give a file that qdeploy build, certify or compare wrote, or the folder that build wrote",
+)
 _CERTIFICATE = "certificate.json"
 _TWO = 2
 
@@ -95,7 +100,7 @@ def run(question: Question) -> Checked | CheckedPair:
         UsageError: models are missing, or too many.
         InputError: a file cannot be read.
     """
-    folder = question.path if question.path.is_dir() else None
+    folder = question.path if is_folder(question.path) else None
     content = _content(question, folder)
     name = question.path.name if folder is None else _CERTIFICATE
     if proof.is_similarity(content):
@@ -108,32 +113,20 @@ def run(question: Question) -> Checked | CheckedPair:
 def _content(question: Question, folder: Path | None) -> bytes:
     """Read the certificate that a file is, or a build folder holds."""
     if folder is not None:
-        if not (folder / _CERTIFICATE).is_file():
+        if not is_file(folder / _CERTIFICATE):
             raise InputError(
-                f"folder {folder} holds no {_CERTIFICATE}",
-                where=Where(str(folder)),
+                f"folder {shown(folder)} holds no {_CERTIFICATE}",
+                where=Where(shown(folder)),
                 fix="give the folder that qdeploy build wrote, or a certificate",
             )
-        return _read(folder / _CERTIFICATE)
+        return read_bytes(folder / _CERTIFICATE, _KIND)
     if not question.models:
         raise UsageError(
             "no --model is given, and the certificate alone proves nothing",
             fix="give the model file with --model, or the whole build folder instead of "
             "the certificate",
         )
-    return _read(question.path)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise InputError(
-            f"the certificate cannot be read: {error.strerror}",
-            where=Where(str(path)),
-            fix="give files that qdeploy build or certify wrote",
-        ) from error
+    return read_bytes(question.path, _KIND)
 
 
 def _certificate(question: Question, name: str, content: bytes, folder: Path | None) -> Checked:

@@ -6,6 +6,7 @@ escapes is a bug of ours and is allowed to crash (exit code 70).
 
 from dataclasses import dataclass
 from enum import IntEnum
+from types import MappingProxyType
 
 
 class ExitCode(IntEnum):
@@ -44,11 +45,11 @@ class QdeployError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        lines = [self.what]
+        lines = [visible(self.what, keep="\n\t")]
         if self.where is not None:
-            lines.append(f"  where: {self.where}")
+            lines.append(f"  where: {visible(str(self.where))}")
         if self.fix:
-            lines.append(f"  fix:   {self.fix}")
+            lines.append(f"  fix:   {visible(self.fix)}")
         return "\n".join(lines)
 
 
@@ -86,3 +87,70 @@ class ExhaustedError(QdeployError):
     """The machine's memory does not suffice to reach an answer."""
 
     exit_code = ExitCode.INCONCLUSIVE
+
+
+def visible(words: str, *, keep: str = "") -> str:
+    """Return words with every character that prints nothing written out as its number.
+
+    Names out of files come to stand on terminals and pages, where an escape character is a command,
+    a line end begins a statement of its own, and others turn the direction of what follows.
+    `keep` holds characters that are let through, such as our own line ends.
+    """
+    if words.isprintable():
+        return words
+    return "".join(c if c.isprintable() or c in keep else _escaped(ord(c)) for c in words)
+
+
+def _escaped(code: int) -> str:
+    if code <= _BYTE:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= _BASIC else f"\\U{code:08x}"
+
+
+_BYTE = 0xFF
+_BASIC = 0xFFFF
+
+EXTRAS = MappingProxyType(
+    {
+        "capstone": "run",
+        "unicorn": "run",
+        "ziglang": "run",
+        "distributed": "cluster",
+        "pyocd": "flash",
+    }
+)
+"""Packages that one of our extras brings; all others come with qdeploy itself."""
+
+_DISTRIBUTIONS = MappingProxyType(
+    {"dask": "distributed", "elftools": "pyelftools", "google": "protobuf", "serial": "pyserial"}
+)
+"""What is installed for a module of another name."""
+
+
+def install(extra: str = "") -> str:
+    """Say how to install qdeploy's packages; never by its name, which no index keeps for us."""
+    what = f"'.[{extra}]'" if extra else "."
+    return f"pip install {what} in the checkout of qdeploy"
+
+
+def missing_package(problem: ImportError) -> MissingToolError | None:
+    """Return what a failed import says about this computer; None where it is our own mistake."""
+    module = (problem.name or _raising_module(problem)).partition(".")[0]
+    if module in ("", "qdeploy"):
+        return None
+    package = _DISTRIBUTIONS.get(module, module)
+    if isinstance(problem, ModuleNotFoundError):
+        what = f"the Python package {package} is not installed"
+    else:
+        first, _, _ = str(problem).partition("\n")
+        what = f"the Python package {package} is damaged: {first}"
+    return MissingToolError(what, fix=install(EXTRAS.get(package, "")))
+
+
+def _raising_module(problem: ImportError) -> str:
+    """Return the module that raised an error which names none."""
+    trace, name = problem.__traceback__, ""
+    while trace is not None:
+        name = str(trace.tb_frame.f_globals.get("__name__", ""))
+        trace = trace.tb_next
+    return name

@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 from qdeploy.boards._board import Board, Emulator, Flasher, Hardware, Region, Uart, Verified
 from qdeploy.boards._reader import CPUS, read_board
-from qdeploy.diagnostics import UsageError
+from qdeploy.diagnostics import InputError, UsageError, Where
+from qdeploy.reading import PathError, resolved, shown
 from qdeploy.resources import folder
 
 __all__ = [
@@ -44,13 +45,24 @@ def load(name: str) -> Board:
         InputError: the folder's board.toml is wrong.
     """
     if "/" in name:
-        return read_board(Path(name).resolve())
+        return read_board(_own(Path(name)))
     boards = all_boards()
     if name in boards:
         return boards[name]
     near = difflib.get_close_matches(name, boards, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise UsageError(
-        f"there is no board {name!r}",
+        f"there is no board {name[:80]!r}",
         fix=f"{hint}the boards are {', '.join(boards)}; or give the folder of your own",
     )
+
+
+def _own(folder: Path) -> Path:
+    try:
+        return resolved(folder)
+    except PathError as problem:
+        raise InputError(
+            f"the board cannot be read: {problem}",
+            where=Where(shown(folder)),
+            fix="give a folder with board.toml and board.c; see docs/add-a-board.md",
+        ) from problem

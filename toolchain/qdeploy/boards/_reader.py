@@ -9,6 +9,7 @@ from pathlib import Path
 from qdeploy.boards._board import Board, Emulator, Flasher, Hardware, Region, Uart, Verified
 from qdeploy.boards._toml import Table, read_table
 from qdeploy.diagnostics import InputError
+from qdeploy.reading import is_file
 
 CPUS = (
     "cortex-m0",
@@ -95,7 +96,7 @@ def _described(table: Table, folder: Path, cpu: str) -> Hardware:
             f"a stack of {hardware.stack_bytes} bytes does not do",
             f"choose a multiple of 8 below the {hardware.ram.bytes} bytes of RAM",
         )
-    if not hardware.board_c.is_file():
+    if not is_file(hardware.board_c):
         raise InputError(
             f"board {folder.name} has no board.c",
             fix="write one that implements firmware/include/qd_board.h; see docs/add-a-board.md",

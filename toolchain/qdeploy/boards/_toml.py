@@ -1,12 +1,15 @@
 """Reading a TOML table key by key, so that whatever is wrong can be named exactly."""
 
-import tomllib
 from pathlib import Path
 from typing import TypeVar
 
 from qdeploy.diagnostics import InputError, Where
+from qdeploy.reading import MalformedError, PathError, bytes_of, parse_toml
 
 T = TypeVar("T", int, str)
+
+_MOST_BYTES = 1 << 20
+_LONGEST_SHOWN = 80
 
 
 class Table:
@@ -36,7 +39,8 @@ class Table:
         value = self._values[key]
         if type(value) is not kind:  # bool is an int, and no number
             noun = {int: "a whole number", str: "a text"}[kind]
-            raise self.error(key, f"{self._spot(key)} = {value!r} is not {noun}", f"write {noun}")
+            said = f"{self._spot(key)} = {repr(value)[:_LONGEST_SHOWN]} is not {noun}"
+            raise self.error(key, said, f"write {noun}")
         return value
 
     def take_or(self, key: str, default: T) -> T:
@@ -65,12 +69,12 @@ def read_table(path: Path, file: str) -> Table:
         InputError: absent, not text, or not TOML.
     """
     try:
-        return Table(tomllib.loads(path.read_text("utf-8")), file)
-    except OSError as error:
+        return Table(parse_toml(bytes_of(path, _MOST_BYTES).decode("utf-8")), file)
+    except PathError as error:
         raise InputError(
-            f"{file} cannot be read: {error.strerror}",
+            f"{file} cannot be read: {error}",
             where=Where(file),
             fix="a board is a folder with board.toml and board.c; see docs/add-a-board.md",
         ) from error
-    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are both
+    except (MalformedError, UnicodeDecodeError) as error:
         raise InputError(f"not TOML: {error}", where=Where(file), fix="correct it there") from error

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from qdeploy.cli._interrupts import Interrupts
+from qdeploy.diagnostics import missing_package
 
 _INTERRUPTED = 130
 
@@ -19,8 +20,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(list(sys.argv[1:] if arguments is None else arguments), interrupts)
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except ImportError as problem:  # of what the shell itself is made of
+        return _cannot_start(problem)
     finally:
         interrupts.ignore()
+
+
+def _cannot_start(problem: ImportError) -> int:
+    missing = missing_package(problem)
+    if missing is None:
+        raise problem
+    print(f"error: {missing}", file=sys.stderr)
+    return missing.exit_code
 
 
 def entry() -> NoReturn:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import click
 
-from qdeploy.diagnostics import ExitCode
+from qdeploy.diagnostics import ExitCode, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,8 @@ class Answer:
 
 
 def columns(rows: Iterable[Sequence[str]], indent: str = "") -> str:
-    """Align cells in columns two spaces apart, without trailing blanks."""
-    table = [tuple(row) for row in rows]
+    """Align cells in columns two spaces apart, without trailing blanks; none begins a line anew."""
+    table = [tuple(map(visible, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return "\n".join(
         (indent + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True))).rstrip()

@@ -1,7 +1,6 @@
 """Options that several commands share, and the configuration file that may hold them."""
 
 import functools
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,13 @@ import click
 from qdeploy.cli._answer import Answer
 from qdeploy.diagnostics import InputError, UsageError, Where
 from qdeploy.pipeline import Options
+from qdeploy.reading import Kind, MalformedError, exists, parse_toml, read_text
 
 Decorator = Callable[[Any], Any]
 
+CONFIGURATION = Kind(
+    "the configuration file", 1 << 20, "give the path of a TOML file with one option a line"
+)
 PATH_OPTIONS = frozenset({"deploy", "inputs", "output"})
 """A configuration file's paths are relative to its own folder."""
 
@@ -63,16 +66,15 @@ def read_config(
 
 
 def _load_toml(path: Path) -> dict[str, Any]:
+    text = read_text(path, CONFIGURATION)
     try:
         # A float would lose what the user wrote: the format 8.10 is not 8.1.
-        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=str)
-    except OSError as error:
+        return parse_toml(text, number=str)
+    except MalformedError as error:
         raise InputError(
-            f"the configuration file cannot be read: {error.strerror}", where=Where(str(path))
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(
-            "the configuration file is no TOML", where=Where(str(path), str(error))
+            f"the configuration file is no TOML: {error}",
+            where=Where(str(path)),
+            fix="write one option a line, as in: bits = 8",
         ) from error
 
 
@@ -81,9 +83,12 @@ def _config_value(path: Path, key: str, value: object, option: click.Parameter) 
     flag = isinstance(option.type, click.types.BoolParamType)
     if isinstance(value, bool) != flag or not isinstance(value, str | int):
         raise UsageError(
-            f"{key} must be {'true or false' if flag else 'text or a number'}, not {value!r}",
+            f"{key} must be {'true or false' if flag else 'text or a number'}, not "
+            f"{repr(value)[:80]}",
             where=Where(str(path), f"key {key}"),
         )
+    if "\0" in str(value):
+        raise UsageError(f"{key} holds a zero byte", where=Where(str(path), f"key {key}"))
     if option.name in PATH_OPTIONS:
         return _beside(path, str(value))
     return value if flag else str(value)
@@ -94,7 +99,7 @@ def _beside(config: Path, value: str) -> str:
     prefix, separator, rest = value.rpartition("data:")
     name, radius_separator, radius = rest.partition(":") if separator else (rest, "", "")
     candidate = config.parent / name
-    if not candidate.exists():
+    if not exists(candidate):
         return value
     return f"{prefix}{separator}{candidate}{radius_separator}{radius}"
 
@@ -209,7 +214,7 @@ _NETWORK_OPTIONS: tuple[Decorator, ...] = (
         "--cluster",
         metavar="tcp://HOST:PORT",
         help="Search on the machines of this Dask scheduler instead (pip install "
-        "'qdeploy[cluster]'); it must be one that you trust.",
+        "'.[cluster]' in the checkout); it must be one that you trust.",
     ),
     click.option(
         "--config",

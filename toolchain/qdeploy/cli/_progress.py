@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from qdeploy.diagnostics import visible
 from qdeploy.pipeline import Stopwatch
 
 STAGES = {
@@ -29,11 +30,11 @@ def progress() -> Iterator[Stopwatch]:
     """Give a stopwatch whose stages are shown as they run, if stderr is a terminal."""
     console = Console(stderr=True)
     if not sys.stderr.isatty():
-        yield Stopwatch(warner=lambda text: print(f"warning: {text}", file=sys.stderr))
+        yield Stopwatch(warner=lambda text: print(_warning(text), file=sys.stderr))
         return
     bar = Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
         console=console,
         transient=True,
@@ -43,9 +44,13 @@ def progress() -> Iterator[Stopwatch]:
 
         def show(stage: str, detail: str) -> None:
             what = STAGES.get(stage, stage)
-            bar.update(task, description=f"{what}: {detail}" if detail else what)
+            bar.update(task, description=visible(f"{what}: {detail}" if detail else what))
 
         def warn(text: str) -> None:
-            console.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
+            console.print(_warning(text), markup=False, highlight=False, soft_wrap=True)
 
         yield Stopwatch(show, warn)
+
+
+def _warning(text: str) -> str:
+    return f"warning: {visible(text)}"

@@ -8,13 +8,20 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import TextIO
 
 import click
 
 from qdeploy.cli._answer import Answer
 from qdeploy.cli._commands import root
 from qdeploy.cli._interrupts import Interrupts
-from qdeploy.diagnostics import ExhaustedError, ExitCode, QdeployError
+from qdeploy.diagnostics import (
+    ExhaustedError,
+    ExitCode,
+    QdeployError,
+    missing_package,
+    visible,
+)
 
 BROKEN_PIPE = 141
 """128 + SIGPIPE, what a shell reports of a program whose reader went away."""
@@ -57,6 +64,9 @@ def _call(arguments: Sequence[str], interrupts: Interrupts) -> Answer | None:
 
 
 def _bug(error: BaseException) -> Answer:
+    missing = missing_package(error) if isinstance(error, ImportError) else None
+    if missing is not None:
+        return _failure(missing, missing.exit_code)
     traceback.print_exception(error)
     told = QdeployError(
         f"this is a bug in qdeploy: {type(error).__name__}: {error}",
@@ -80,7 +90,7 @@ def _usage(error: click.UsageError) -> Answer:
 def _failure(error: QdeployError, code: ExitCode) -> Answer:
     where = None if error.where is None else str(error.where)
     data = {"what": error.what, "where": where, "fix": error.fix or None, "exit_code": int(code)}
-    print(f"error: {error}", file=sys.stderr)
+    _say(f"error: {error}", sys.stderr)
     return Answer({"error": data}, "", code)
 
 
@@ -90,9 +100,16 @@ def _print(answer: Answer | None, *, as_json: bool) -> int:
         return int(ExitCode.YES)
     text = json.dumps(answer.data, indent=2, sort_keys=True) if as_json else answer.text
     if text:
-        print(text)
+        _say(text, sys.stdout)
     sys.stdout.flush()
     return int(answer.code)
+
+
+def _say(text: str, stream: TextIO) -> None:
+    """Print for a person: no control character of a file or device ever gets to a terminal."""
+    encoding = stream.encoding or "utf-8"
+    plain = visible(text, keep="\n\t").encode(encoding, "backslashreplace")
+    print(plain.decode(encoding), file=stream)
 
 
 def _abandon_stdout() -> None:

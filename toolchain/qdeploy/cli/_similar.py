@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from qdeploy import proof
 from qdeploy.ir import Box
-from qdeploy.ir.printing import float_up, text_up
+from qdeploy.ir.printing import float_up, side_text, text_up
 
 _MOST_SIDES = 4
 _DIGITS = 6
@@ -46,7 +46,7 @@ def inputs(proven: proof.ProvenSimilarity) -> str:
 
 def region(box: Box) -> str:
     """Say the corners: a name is what somebody chose to write."""
-    sides = [f"{float(low)!r} .. {float(high)!r}" for low, high in zip(box.lo, box.hi, strict=True)]
+    sides = [" .. ".join(side_text(*ends)) for ends in zip(box.lo, box.hi, strict=True)]
     if len(set(sides)) == 1:
         return f"{sides[0]} for all {len(sides)} inputs" if len(sides) > 1 else sides[0]
     more = f", … ({len(sides)} inputs)" if len(sides) > _MOST_SIDES else ""

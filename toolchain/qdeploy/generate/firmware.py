@@ -9,8 +9,12 @@ from qdeploy.boards import Board, Hardware
 from qdeploy.generate._environment import render
 from qdeploy.generate.library import library
 from qdeploy.ir import FixedNetwork, FixedTensor, SourceTree
+from qdeploy.reading import Kind, read_bytes
 from qdeploy.resources import folder
 
+_BOARD_C = Kind(
+    "the board's board.c", 1 << 22, "put a C file of registers there; see docs/add-a-board.md"
+)
 _INCLUDES = ("qd_board.h", "qd_cobs.h", "qd_crc32.h", "qd_serial.h", "qd_timed.h")
 _SOURCES = ("qd_cobs.c", "qd_crc32.c", "qd_serial.c", "qd_timed.c")
 _SMALLEST_PAYLOAD = 128
@@ -65,7 +69,11 @@ def _board_files(program: FixedNetwork, hardware: Hardware) -> dict[str, bytes]:
         ram=hardware.ram,
         stack_bytes=hardware.stack_bytes,
     )
-    return {"qd_config.h": config, "link.ld": script, "board.c": hardware.board_c.read_bytes()}
+    return {
+        "qd_config.h": config,
+        "link.ld": script,
+        "board.c": read_bytes(hardware.board_c, _BOARD_C),
+    }
 
 
 def _code_bytes(tensor: FixedTensor) -> int:

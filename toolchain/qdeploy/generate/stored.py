@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from qdeploy.diagnostics import InputError, RefusedError
+from qdeploy.diagnostics import InputError, RefusedError, Where
 from qdeploy.ir import SourceTree
+from qdeploy.reading import PathError, SizeError, bytes_of, is_folder, names_in, shown
 
 C_FILES = frozenset({".c", ".h", ".s", ".S"})
 """A file of these in a library could change what is compiled."""
+_FIX = "give OUT/library of a build"
 
 
 def check_stored(library: SourceTree, folder: Path) -> None:
@@ -16,25 +18,33 @@ def check_stored(library: SourceTree, folder: Path) -> None:
         RefusedError: they differ; the first file is named.
         InputError: the folder cannot be read.
     """
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}", fix="give OUT/library of a build")
+    names = _names(folder)
     for name, content in library.files.items():
-        path = folder / name
-        if not path.is_file():
-            raise RefusedError(f"sources: {name} is missing from {folder}")
-        if _start(path, len(content) + 1) != content:
+        if name not in names:
+            raise RefusedError(f"sources: {name} is missing from {shown(folder)}")
+        if not _holds(folder / name, content):
             raise RefusedError(f"sources: {name} is not what the certified program generates")
-    for path in sorted(folder.iterdir()):
-        if path.suffix in C_FILES and path.name not in library.files:
-            raise RefusedError(f"sources: {path.name} is no file the certified program generates")
+    for name in names:
+        if Path(name).suffix in C_FILES and name not in library.files:
+            raise RefusedError(f"sources: {name} is no file the certified program generates")
 
 
-def _start(path: Path, length: int) -> bytes:
+def _names(folder: Path) -> tuple[str, ...]:
+    if not is_folder(folder):
+        raise InputError(f"there is no folder {shown(folder)}", fix=_FIX)
     try:
-        with path.open("rb") as stream:
-            return stream.read(length)
-    except OSError as error:
-        raise InputError(
-            f"source file {path.name} cannot be read: {error.strerror}",
-            fix="give files that qdeploy build wrote",
-        ) from error
+        return names_in(folder)
+    except PathError as problem:
+        what = f"the folder cannot be read: {problem}"
+        raise InputError(what, where=Where(shown(folder)), fix=_FIX) from problem
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file has exactly this content."""
+    try:
+        return bytes_of(path, len(content)) == content
+    except SizeError:
+        return False
+    except PathError as problem:
+        what = f"source file {path.name} cannot be read: {problem}"
+        raise InputError(what, where=Where(shown(path)), fix=_FIX) from problem

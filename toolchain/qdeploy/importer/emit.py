@@ -8,7 +8,7 @@ import numpy as np
 
 from qdeploy.diagnostics import InputError
 from qdeploy.importer.modelfile import ModelFile
-from qdeploy.importer.names import readable
+from qdeploy.importer.names import file_name, readable
 from qdeploy.importer.shapes import MAX_ELEMENTS
 from qdeploy.importer.tracing import MAX_NUMBER_BITS, Traced, longest_number
 from qdeploy.importer.values import DenseDraft, Draft, Signal, Step, settle
@@ -41,7 +41,7 @@ def network(model: ModelFile, traced: Traced) -> Network:
     if traced.cut:
         notes.append(_cut_note(traced.cut, traced.output))
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", model.path.stem)[:100]
-    source = ModelSource(readable(model.file), model.sha256, model.producer)
+    source = ModelSource(file_name(model.path), model.sha256, model.producer)
     ends = (tensors[-1],)
     return Network(name, (tensors[0],), ends, tuple(nodes), tuple(tensors), source, tuple(notes))
 

@@ -8,6 +8,7 @@ import onnx
 from qdeploy.diagnostics import InputError
 from qdeploy.importer.names import readable, text
 from qdeploy.importer.tensors import StoredTensor, stored_bytes
+from qdeploy.reading import PathError, is_file, opened, resolved
 
 MAX_EXTERNAL_BYTES = 1 << 26
 """All external tensors of one model together."""
@@ -36,17 +37,17 @@ def load(proto: Any, model: Path, budget: int) -> bytes:  # noqa: ANN401  a prot
 
 def _inside(tensor: StoredTensor, model: Path, location: str) -> Path:
     """Return the regular file `location` in the model's folder, symbolic links resolved."""
-    folder = model.resolve().parent
+    folder = _resolved(tensor, model).parent
     if not location or "\0" in location:
         raise _damaged(tensor, "it names no file")
-    candidate = (folder / location).resolve()
+    candidate = _resolved(tensor, folder / location)
     if not candidate.is_relative_to(folder):
         raise tensor.refusal(
             f"the data of tensor {tensor.name!r} would be read from {readable(location)!r}, "
             "outside the model's folder",
             "put the data file beside the model",
         )
-    if not candidate.is_file():
+    if not is_file(candidate):
         raise tensor.refusal(
             f"the data file {readable(location)!r} of tensor {tensor.name!r} is missing",
             "put the data file beside the model",
@@ -54,22 +55,29 @@ def _inside(tensor: StoredTensor, model: Path, location: str) -> Path:
     return candidate
 
 
+def _resolved(tensor: StoredTensor, path: Path) -> Path:
+    try:
+        return resolved(path)
+    except PathError as problem:
+        raise _damaged(tensor, str(problem)) from problem
+
+
 def _number(tensor: StoredTensor, entries: dict[str, str], key: str, default: int) -> int:
     text = entries.get(key)
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) < 20):  # noqa: PLR2004  fits int64
+    if not (text.isascii() and text.isdigit() and len(text) < 19):  # noqa: PLR2004  fits int64
         raise _damaged(tensor, f"its {key} is {text[:40]!r}")
     return int(text)
 
 
 def _read(tensor: StoredTensor, source: Path, offset: int, length: int) -> bytes:
     try:
-        with source.open("rb") as stream:
+        with opened(source) as stream:
             stream.seek(offset)
             data = stream.read(length)
-    except OSError as problem:
-        raise _damaged(tensor, f"{source.name} cannot be read: {problem.strerror}") from problem
+    except PathError as problem:
+        raise _damaged(tensor, f"{source.name} cannot be read: {problem}") from problem
     if len(data) != length:
         raise _damaged(tensor, f"{source.name} ends before its last byte")
     return data

@@ -6,6 +6,15 @@ from pathlib import Path
 import onnx
 
 from qdeploy.importer import external
+from qdeploy.importer.modelfile import MODEL
+from qdeploy.importer.names import file_name
+from qdeploy.reading import Kind, read_bytes
+
+_DATA = Kind(
+    "the model's data file",
+    4 * external.MAX_EXTERNAL_BYTES,
+    "export the model with a data file of its own",
+)
 
 
 def files(path: Path) -> dict[str, bytes]:
@@ -13,7 +22,7 @@ def files(path: Path) -> dict[str, bytes]:
 
     For a model that `run` has accepted: every data file lies inside that folder.
     """
-    data = path.read_bytes()
+    data = read_bytes(path, MODEL)
     proto = onnx.ModelProto()
     proto.ParseFromString(data)
     locations = {
@@ -23,7 +32,7 @@ def files(path: Path) -> dict[str, bytes]:
         for entry in tensor.external_data
         if entry.key == "location"
     }
-    found = {path.name: data}
+    found = {file_name(path): data}
     for location in sorted(locations):
-        found[os.path.normpath(location)] = (path.parent / location).read_bytes()
+        found[os.path.normpath(location)] = read_bytes(path.parent / location, _DATA)
     return found

@@ -16,8 +16,15 @@ from qdeploy.importer.names import readable, text
 from qdeploy.importer.operation import Attribute, Unreadable
 from qdeploy.importer.tensors import StoredTensor, decode
 from qdeploy.importer.wire import count_parts
+from qdeploy.reading import Kind, read_bytes
 
 MAX_FILE_BYTES = 24 << 20
+MODEL = Kind(
+    "the model",
+    MAX_FILE_BYTES,
+    "give the path of an ONNX file",
+    "a network of that size does not fit a microcontroller",
+)
 MAX_NODES = 10_000
 MAX_PARTS = 1 << 19
 """Strings and messages in the file: fifty for each of the nodes that are possible."""
@@ -78,33 +85,12 @@ def read(path: Path) -> ModelFile:
     Raises:
         InputError: it is no ONNX file that can be read within the limits.
     """
-    data = _bytes_of(path)
+    data = read_bytes(path, MODEL)
     proto = _parsed(data, path)
     try:
         return _model(proto, data, path)
     except UnicodeDecodeError as problem:
         raise _no_onnx(path, "a name in it is no UTF-8 text") from problem
-
-
-def _bytes_of(path: Path) -> bytes:
-    fix = "give the path of an ONNX file"
-    if not path.exists():
-        raise InputError("there is no such file", where=Where(str(path)), fix=fix)
-    if not path.is_file():
-        raise InputError("this is no regular file", where=Where(str(path)), fix=fix)
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as problem:
-        what = f"the file cannot be read: {problem.strerror}"
-        raise InputError(what, where=Where(str(path)), fix=fix) from problem
-    if len(data) > MAX_FILE_BYTES:
-        raise InputError(
-            f"the model is larger than {MAX_FILE_BYTES} bytes",
-            where=Where(path.name),
-            fix="a network of that size does not fit a microcontroller",
-        )
-    return data
 
 
 def _no_onnx(path: Path, why: str) -> InputError:

@@ -47,3 +47,40 @@ def _text(value: Fraction, digits: int, rounding: str) -> str:
     context = Context(prec=digits, rounding=rounding)
     quotient = context.divide(Decimal(value.numerator), Decimal(value.denominator))
     return format(quotient, f".{digits}g")
+
+
+def side_text(low: Fraction, high: Fraction) -> tuple[str, str]:
+    """Return the ends of one side of a box in the decimals they were most likely written in.
+
+    Corners are the doubles just outside of what somebody wrote. The shortest decimals that have
+    these very corners lie inside the box, so of what is printed everything is covered. A side
+    without width is one double, said to be one where its shortest decimal is another number.
+    """
+    if low == high:
+        text = _plain(Decimal(repr(float(low))))
+        told = text if Fraction(text) == low else f"{text} (double)"
+        return told, told
+    return _plain(-_shortest_below(-low)), _plain(_shortest_below(high))
+
+
+def _shortest_below(corner: Fraction) -> Decimal:
+    """Return the shortest decimal whose next double above is `corner`: of several the largest."""
+    before = math.nextafter(float(corner), -math.inf)
+    digits = 1
+    while True:
+        context = Context(prec=digits, rounding=ROUND_FLOOR)
+        decimal = context.divide(Decimal(corner.numerator), Decimal(corner.denominator))
+        if decimal > Decimal(before):
+            return decimal
+        digits += 1
+
+
+def _plain(decimal: Decimal) -> str:
+    """Print a decimal without an exponent where that is readable."""
+    least = decimal.normalize(Context(prec=_MOST_DIGITS))
+    return format(least, "f") if _SMALL <= least.adjusted() < _LARGE else format(least, "e")
+
+
+_MOST_DIGITS = 40
+_SMALL, _LARGE = -5, 17
+"""Places of the first digit between which numbers are printed in full."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from qdeploy.diagnostics import RefusedError, Where
 from qdeploy.pipeline.artifacts import MARKER
+from qdeploy.reading import shown
 
 _SOURCES = {
     "model": "the model file says",
@@ -31,7 +32,7 @@ def check_account(folder: Path, stated: Mapping[str, Any], derived: Mapping[str,
         what = "nothing" if said is _MISSING else _shown(said)
         raise RefusedError(
             f"{MARKER}: {key} states {what}, {source} {_shown(known)}",
-            where=Where(str(folder), f"{MARKER}: {key}"),
+            where=Where(shown(folder), f"{MARKER}: {key}"),
             fix="build it again with qdeploy build; what qdeploy verify says of the certificate "
             "does not rest on this file",
         )

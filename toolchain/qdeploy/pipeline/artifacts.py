@@ -7,7 +7,6 @@ then: a file that the same command reads, a part of a build folder, what is no r
 """
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,7 @@ from qdeploy import scratch
 from qdeploy.diagnostics import UsageError, Where
 from qdeploy.proof import similarity_file, statement
 from qdeploy.proof.strict import STATEMENT_TYPE
+from qdeploy.reading import PathError, bytes_of, exists, opened, parse_json, shown
 
 MARKER = "build.json"
 """The file by which a folder is known to be a build of ours."""
@@ -37,7 +37,8 @@ OURS = frozenset(
     }
 )
 
-_LARGEST_MARKER = 64 << 20
+LARGEST_FILE = 1 << 28
+"""Bytes of one file in a build folder."""
 _HEAD = 1 << 16
 _JUNIT = re.compile(rb"<\?xml [^>]*\?>\s*<testsuites [^>]*>\s*<testsuite name=\"qdeploy ")
 _FORCE = "choose another name, or say --force to replace it"
@@ -128,11 +129,11 @@ def write(target: Target, content: bytes | Mapping[str, bytes]) -> None:
 def _writing(target: Target) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, PathError) as error:
         # Python says RuntimeError of links that lead in a circle, ValueError of a NUL in a name.
-        why = error.strerror if isinstance(error, OSError) else str(error)
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UsageError(
-            f"{target.path} cannot be written: {why}",
+            f"{shown(target.path)} cannot be written: {why}",
             fix=f"choose another place with {target.option}",
         ) from error
 
@@ -143,17 +144,17 @@ def _writing(target: Target) -> Iterator[None]:
 def _check_file(target: Target, kind: Kind) -> None:
     path = target.path
     if path.is_dir():
-        raise UsageError(f"{path} is a folder", fix=f"name a file with {kind.option}")
+        raise UsageError(f"{shown(path)} is a folder", fix=f"name a file with {kind.option}")
     _check_no_input(target)
     _check_no_part_of_a_build(target, kind)
     if not path.exists():
         return
     if not path.is_file():
-        raise UsageError(f"{path} is no regular file", fix=f"name a file with {kind.option}")
+        raise UsageError(f"{shown(path)} is no regular file", fix=f"name a file with {kind.option}")
     if not target.force and path.stat().st_size and not kind.ours(*_ends(path)):
         raise UsageError(
-            f"{path} would be overwritten, and it is no {kind.title}",
-            where=Where(str(path)),
+            f"{shown(path)} would be overwritten, and it is no {kind.title}",
+            where=Where(shown(path)),
             fix=_FORCE,
         )
 
@@ -163,8 +164,8 @@ def _check_no_input(target: Target) -> None:
     for source in target.inputs:
         if _same(target.path, source):
             raise UsageError(
-                f"{target.path} is read by this command, so its result cannot stand there",
-                where=Where(str(source)),
+                f"{shown(target.path)} is read by this command, so its result cannot stand there",
+                where=Where(shown(source)),
                 fix=f"choose another name with {target.option}",
             )
 
@@ -183,17 +184,17 @@ def _check_no_part_of_a_build(target: Target, kind: Kind) -> None:
         name = place.relative_to(folder).parts[0]
         if name in OURS and _marker(folder) is not None:
             raise UsageError(
-                f"{target.path} is a part of the build in {folder}",
-                where=Where(str(folder), name),
+                f"{shown(target.path)} is a part of the build in {shown(folder)}",
+                where=Where(shown(folder), name),
                 fix=f"choose another name with {kind.option}; qdeploy build replaces it as a whole",
             )
 
 
 def _ends(path: Path) -> tuple[bytes, bytes]:
     """Return the first and the last bytes of a file."""
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         head = stream.read(_HEAD)
-        stream.seek(max(0, path.stat().st_size - _HEAD))
+        stream.seek(max(0, os.fstat(stream.fileno()).st_size - _HEAD))
         return head, stream.read(_HEAD)
 
 
@@ -205,10 +206,10 @@ def _check_folder(target: Target) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise UsageError(f"{folder} is a file", fix="choose another folder with -o")
+        raise UsageError(f"{shown(folder)} is a file", fix="choose another folder with -o")
     if os.path.ismount(folder):
         raise UsageError(
-            f"{folder} is where a disk is mounted, so no folder can take its place",
+            f"{shown(folder)} is where a disk is mounted, so no folder can take its place",
             fix=f"name a folder inside it: -o {folder / 'build'}",
         )
     if not target.force:
@@ -224,15 +225,15 @@ def _check_is_build(folder: Path) -> None:
     stated = _marker(folder)
     if stated is None:
         raise UsageError(
-            f"folder {folder} is not empty and holds no qdeploy build",
-            where=Where(str(folder), f"no {MARKER} of ours"),
+            f"folder {shown(folder)} is not empty and holds no qdeploy build",
+            where=Where(shown(folder), f"no {MARKER} of ours"),
             fix="choose another folder with -o, empty this one, or say --force to replace it",
         )
     lost = next(iter(sorted(names - OURS)), None) or _changed(folder, stated)
     if lost is not None:
         raise UsageError(
-            f"folder {folder} holds {lost!r}, which a new build would delete",
-            where=Where(str(folder), lost),
+            f"folder {shown(folder)} holds {lost!r}, which a new build would delete",
+            where=Where(shown(folder), lost),
             fix="move it away, choose another folder with -o, or say --force to replace it",
         )
 
@@ -246,27 +247,26 @@ def _changed(folder: Path, stated: Mapping[str, Any]) -> str | None:
         name = path.relative_to(folder).as_posix()
         if path.is_dir() and not path.is_symlink():
             continue
-        if name != MARKER and (path.is_symlink() or known.get(name) != file_digest(path)):
+        if name != MARKER and (path.is_symlink() or not has_digest(path, known.get(name))):
             return name
     return None
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a regular file's bytes; empty where it is none."""
-    if not path.is_file():
-        return ""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def has_digest(path: Path, digest: object) -> bool:
+    """Whether a regular file has this SHA-256, and no more bytes than any of ours."""
+    try:
+        with opened(path) as stream:
+            small = os.fstat(stream.fileno()).st_size <= LARGEST_FILE
+            return small and hashlib.file_digest(stream, "sha256").hexdigest() == digest
+    except PathError:
+        return False
 
 
 def _marker(folder: Path) -> Mapping[str, Any] | None:
     """Return what build.json says, None where there is none of ours."""
-    path = folder / MARKER
     try:
-        if not path.is_file() or path.stat().st_size > _LARGEST_MARKER:
-            return None
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        data = parse_json(bytes_of(folder / MARKER, LARGEST_FILE).decode("utf-8"))
+    except (PathError, ValueError):
         return None
     ours = isinstance(data, dict) and {"schema", "qdeploy", "program_digest"} <= data.keys()
     return data if ours else None
@@ -281,8 +281,9 @@ def _check_holds_nothing_needed(target: Target) -> None:
         kept += [path for path in target.inputs if _exists_inside(path, place)]
     if kept:
         raise UsageError(
-            f"a build in {target.path} would take the place of {kept[0]}, which is in use",
-            where=Where(str(target.path)),
+            f"a build in {shown(target.path)} would take the place of {shown(kept[0])}, "
+            "which is in use",
+            where=Where(shown(target.path)),
             fix="choose another folder with -o",
         )
 
@@ -297,7 +298,7 @@ def _is_plain_build(folder: Path) -> bool:
 
 
 def _exists_inside(path: Path, place: Path) -> bool:
-    return path.exists() and path.resolve().is_relative_to(place)
+    return exists(path) and path.resolve().is_relative_to(place)
 
 
 def _write_files(fresh: Path, files: Mapping[str, bytes]) -> None:
@@ -330,6 +331,6 @@ def _check_room(target: Target) -> None:
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir():
-        raise NotADirectoryError(0, f"{folder} is no folder")
+        raise NotADirectoryError(0, f"{shown(folder)} is no folder")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(0, f"{folder} is read-only")
+        raise PermissionError(0, f"{shown(folder)} is read-only")

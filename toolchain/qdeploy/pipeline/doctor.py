@@ -7,6 +7,7 @@ from typing import Any
 
 from qdeploy import __version__, boards, crossbuild, deploy
 from qdeploy.deploy.links._ports import PortStatus, attached_ports
+from qdeploy.diagnostics import install
 from qdeploy.ir import DeviceIdentity
 
 REQUIRED = ("clarabel", "jinja2", "numpy", "onnx", "pyserial")
@@ -76,8 +77,8 @@ def diagnose(port: str | None = None) -> Diagnosis:
 
 
 def _packages() -> list[Finding]:
-    fixes = dict.fromkeys(REQUIRED, "pip install --upgrade qdeploy")
-    fixes |= dict.fromkeys(RUN, "pip install 'qdeploy[run]'")
+    fixes = dict.fromkeys(REQUIRED, install())
+    fixes |= dict.fromkeys(RUN, install("run"))
     fixes |= OPTIONAL
     return [_finding("package", name, _version(name), fix) for name, fix in fixes.items()]
 

@@ -2,7 +2,7 @@
 
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from qdeploy.diagnostics import QdeployError
+from qdeploy.diagnostics import QdeployError, visible
 from qdeploy.ir import Verdict
 
 
@@ -24,18 +24,18 @@ def junit_error_bytes(name: str, error: QdeployError) -> bytes:
     """Return the XML of a validation that came to no verdict: a rack must not see an older one."""
     root, suite = _suite(name, tests=1, failures=0, errors=1)
     case = _case(suite, name, "the device can be validated")
-    SubElement(case, "error", {"message": error.what}).text = str(error)
+    SubElement(case, "error", {"message": _plain(error.what)}).text = str(error)
     return _bytes(root)
 
 
 def _suite(name: str, **counts: int) -> tuple[Element, Element]:
     attributes = {key: str(count) for key, count in counts.items()}
     root = Element("testsuites", attributes)
-    return root, SubElement(root, "testsuite", {"name": f"qdeploy {name}", **attributes})
+    return root, SubElement(root, "testsuite", {"name": _plain(f"qdeploy {name}"), **attributes})
 
 
 def _case(suite: Element, name: str, title: str) -> Element:
-    return SubElement(suite, "testcase", {"classname": f"qdeploy.{name}", "name": title})
+    return SubElement(suite, "testcase", {"classname": _plain(f"qdeploy.{name}"), "name": title})
 
 
 def _bytes(root: Element) -> bytes:
@@ -43,4 +43,9 @@ def _bytes(root: Element) -> bytes:
 
 
 def _message(verdict: Verdict) -> str:
-    return verdict.first_difference or f"largest deviation {verdict.max_deviation!r}"
+    return _plain(verdict.first_difference or f"largest deviation {verdict.max_deviation!r}")
+
+
+def _plain(words: str) -> str:
+    """Return words without the characters that XML has no way to write."""
+    return visible(words, keep="\n\t")

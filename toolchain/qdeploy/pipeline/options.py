@@ -297,6 +297,5 @@ def choose_regions(options: Options, formats: Formats, n_inputs: int) -> tuple[B
 
 def full_range(fmt: QFormat, n_inputs: int) -> Box:
     """Return the box of everything the input format can hold."""
-    # A certificate keeps no other signs of a region's name than these.
-    name = f"inputs-not-given:whole-range-of-{fmt.ib}.{fmt.fb}"
+    name = f"whole range of {fmt.ib}.{fmt.fb}, no inputs being given"
     return Box((fmt.min,) * n_inputs, (fmt.max,) * n_inputs, name)

@@ -5,7 +5,6 @@ build.json is an account of all that; wherever it says something else, the folde
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +15,25 @@ from qdeploy.diagnostics import InputError, RefusedError, Where
 from qdeploy.ir import CompilerIdentity, Firmware, FixedNetwork, Network, program_digest
 from qdeploy.pipeline import outfolder
 from qdeploy.pipeline.agreement import check_account
-from qdeploy.pipeline.artifacts import MARKER, file_digest
+from qdeploy.pipeline.artifacts import LARGEST_FILE, MARKER, has_digest
 from qdeploy.pipeline.claims import Claim, check_claim
 from qdeploy.pipeline.summary import derived_summary, describe_firmware
+from qdeploy.reading import (
+    MalformedError,
+    PathError,
+    bytes_of,
+    exists,
+    is_file,
+    parse_json,
+    shown,
+)
 
 REBUILD = "build it again with qdeploy build"
 _CERTIFICATE = "certificate.json"
 _NEEDED = ("firmware.elf", "firmware.json", "library", outfolder.VECTORS)
 _FORMS = frozenset({"hex", "bin", "map"})
 """Of the image, which boards have where they make sense."""
+_ADDRESSES = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +111,10 @@ def proven_claim(parts: Parts) -> Claim:
 
 
 def _account(folder: Path) -> Mapping[str, Any]:
-    if not (folder / MARKER).is_file():
+    if not is_file(folder / MARKER):
         raise InputError(
-            f"{folder} is no build folder",
-            where=Where(str(folder), f"no {MARKER}"),
+            f"{shown(folder)} is no build folder",
+            where=Where(shown(folder), f"no {MARKER}"),
             fix="give the folder that qdeploy build wrote",
         )
     data = _json(folder, MARKER, _bytes(folder, MARKER))
@@ -116,9 +125,9 @@ def _account(folder: Path) -> Mapping[str, Any]:
 
 def _json(folder: Path, name: str, content: bytes) -> Mapping[str, Any]:
     try:
-        data = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise _damaged(folder, name, "it is no JSON") from error
+        data = parse_json(content.decode("utf-8"))
+    except (MalformedError, UnicodeDecodeError) as error:
+        raise _damaged(folder, name, f"it is no JSON: {error}") from error
     if not isinstance(data, dict):
         raise _damaged(folder, name, "it is no JSON object")
     return data
@@ -152,7 +161,7 @@ def _check_forms(folder: Path, statement: proof.Statement) -> None:
     """Refuse an image in a form that nobody vouches for, and that might be flashed."""
     for form in sorted(_FORMS):
         name = f"firmware.{form}"
-        if (folder / "firmware" / name).exists() and name not in statement.subjects:
+        if exists(folder / "firmware" / name) and name not in statement.subjects:
             raise _other(folder, f"firmware/{name}", f"the certificate names no {name}")
 
 
@@ -183,7 +192,7 @@ def _firmware(folder: Path, files: Mapping[str, bytes], fixed: FixedNetwork) -> 
             map=files.get("firmware.map", b""),
             flash_bytes=image.flash_bytes,
             ram_bytes=image.ram_bytes,
-            stack_bytes=None if stack is None else int(stack),
+            stack_bytes=None if stack is None else _size(stack),
             compiler=CompilerIdentity(name, version, tuple(map(str, made["compiler_flags"]))),
             program_digest=image.program_digest,
         )
@@ -194,6 +203,12 @@ def _firmware(folder: Path, files: Mapping[str, bytes], fixed: FixedNetwork) -> 
     return firmware
 
 
+def _size(value: object) -> int:
+    if type(value) is not int or not 0 <= value < _ADDRESSES:
+        raise ValueError("a number of bytes")
+    return value
+
+
 def _check_files(folder: Path, account: Mapping[str, Any]) -> None:
     """Compare every file with its digest in build.json: pages are named by nothing else."""
     stated = account.get("files")
@@ -201,23 +216,24 @@ def _check_files(folder: Path, account: Mapping[str, Any]) -> None:
         raise _damaged(folder, MARKER, "it lacks files")
     for name, digest in sorted(stated.items()):
         if ".." in Path(name).parts or Path(name).is_absolute():
-            raise _damaged(folder, MARKER, f"{name!r} is no file of the folder")
-        if file_digest(folder / name) != digest:
-            raise _other(folder, name, f"{name} is not the file that {MARKER} states")
+            raise _damaged(folder, MARKER, f"{name[:80]!r} is no file of the folder")
+        if not has_digest(folder / name, digest):
+            said = shown(Path(name))
+            raise _other(folder, said, f"{said} is not the file that {MARKER} states")
 
 
 def _bytes(folder: Path, name: str) -> bytes:
     try:
-        return (folder / name).read_bytes()
-    except OSError as error:
-        raise _damaged(folder, name, error.strerror or "it cannot be read") from error
+        return bytes_of(folder / name, LARGEST_FILE)
+    except PathError as error:
+        raise _damaged(folder, name, str(error)) from error
 
 
 def _damaged(folder: Path, name: str, why: str) -> InputError:
     return InputError(
-        f"the build folder is damaged: {why}", where=Where(str(folder), name), fix=REBUILD
+        f"the build folder is damaged: {why}", where=Where(shown(folder), name), fix=REBUILD
     )
 
 
 def _other(folder: Path, name: str, what: str) -> RefusedError:
-    return RefusedError(what, where=Where(str(folder), name), fix=REBUILD)
+    return RefusedError(what, where=Where(shown(folder), name), fix=REBUILD)

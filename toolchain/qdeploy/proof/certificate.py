@@ -1,5 +1,6 @@
 """What a certificate says, as values. Nothing in here is believed before `kernel.check`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -51,6 +52,13 @@ class ConePart:
     inner: tuple[InnerStage, ...] = ()
     """Ranges that are proven first, layer after layer, and used by all that follows."""
 
+    @property
+    def duals(self) -> tuple[Dual, ...]:
+        """Everything that is to be proven."""
+        inner = (side.dual for stage in self.inner for side in stage.sides)
+        norm = () if self.norm is None else (self.norm,)
+        return (*inner, *(side.dual for side in self.sides), *norm)
+
 
 @dataclass(frozen=True, slots=True)
 class SplitPart:
@@ -70,7 +78,7 @@ class TunedPart:
     """Enclosures are computed on the grid 2**-grid."""
     tree: bytes
     """How the region is cut, all leaves being linear; see `qdeploy.proof.tree`."""
-    leaves: tuple[tuple[tuple[int, ...], ...], ...]
+    leaves: tuple[tuple[Sequence[int], ...], ...]
     """Of every leaf the slopes of one bounding task after another; see `qdeploy.proof.tuned`."""
 
 

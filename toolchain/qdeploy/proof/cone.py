@@ -11,6 +11,7 @@ then objective <= t + tau (n + 1) (S-procedure; docs/CERTIFICATES.md). A certifi
 index and holds multipliers and a factor C of M + tau I; this module derives all the rest.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -600,11 +601,11 @@ class Dual:
 
     t: int
     tau: int
-    products: tuple[tuple[int, int, int], ...]
+    products: Sequence[tuple[int, ...]]
     """(form i, form j, multiplier >= 0)."""
-    complements: tuple[tuple[int, int], ...]
+    complements: Sequence[tuple[int, ...]]
     """(complementarity k, multiplier >= 0)."""
-    factor: tuple[tuple[int, ...], ...]
+    factor: Sequence[tuple[int, ...]]
     """Rows of a lower triangular C with C C^T close to M + tau I."""
 
 
@@ -661,14 +662,14 @@ def _require_multiplier(multiplier: int, highest: int, lowest: int, count: int) 
         raise DualError("a multiplier belongs to no constraint")
 
 
-def check_factor(twice: Raw, factor: tuple[tuple[int, ...], ...], bits: int) -> None:
+def check_factor(twice: Raw, factor: Sequence[tuple[int, ...]], bits: int) -> None:
     """Prove `twice` >= 0: C C^T is, and the exact rest is diagonally dominant.
 
     Raises:
         DualError: the rest is not diagonally dominant, so nothing is proven.
     """
     size = len(twice)
-    if [len(row) for row in factor] != list(range(1, size + 1)):
+    if len(factor) != size or [len(row) for row in factor] != list(range(1, size + 1)):
         raise DualError("the factor has the wrong shape")
     c = integers((size, size))
     for i, row in enumerate(factor):

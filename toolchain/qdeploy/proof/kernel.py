@@ -480,10 +480,7 @@ def _require_affordable(known: Analysis, claim: RegionClaim, place: str) -> None
 
 def _factor_operations(data: ConePart) -> int:
     """Estimate what multiplying out all factors costs; those of a wrong size are refused first."""
-    duals = [side.dual for stage in data.inner for side in stage.sides]
-    duals += [side.dual for side in data.sides]
-    duals += [] if data.norm is None else [data.norm]
-    return sum(len(dual.factor) ** 3 for dual in duals)
+    return sum(len(dual.factor) ** 3 for dual in data.duals)
 
 
 def _prove_again(known: Analysis, part: Part, place: str) -> Part:

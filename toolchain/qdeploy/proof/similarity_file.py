@@ -32,6 +32,7 @@ from qdeploy.proof.strict import (
     integer,
     parse,
     refusing,
+    require_moderate,
     require_seal,
     text,
     texts,
@@ -141,7 +142,7 @@ def _decode(data: Json) -> Similarity:
     if predicate["schema"] != SCHEMA:
         raise ValueError(f"schema {predicate['schema']} is not {SCHEMA}")
     first, second = ((text(m["name"]), text(m["sha256"])) for m in predicate["models"])
-    return Similarity(
+    claim = Similarity(
         names=(first[0], second[0]),
         digests=(first[1], second[1]),
         question=_decode_question(predicate),
@@ -159,6 +160,10 @@ def _decode(data: Json) -> Similarity:
             bound(predicate["attack"]["linf"]),
         ),
     )
+    theorem = claim.theorem.proof
+    proof = () if theorem is None else (theorem.dual,)
+    require_moderate((*(side.dual for side in claim.sides), *proof))
+    return claim
 
 
 def _decode_question(predicate: Json) -> Question:

@@ -8,6 +8,7 @@ digests names the part that somebody changed; it convinces nobody of anything: t
 
 import base64
 import hashlib
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -33,9 +34,9 @@ from qdeploy.proof.certificate import (
     Unchanged,
     Witness,
 )
-from qdeploy.proof.packed import pack, unpack
+from qdeploy.proof.packed import Integers, pack, unpack
 from qdeploy.proof.placing import Places
-from qdeploy.proof.strict import LONGEST_NUMBER, STATEMENT_TYPE, Json
+from qdeploy.proof.strict import LONGEST_NUMBER, STATEMENT_TYPE, Json, require_moderate
 from qdeploy.proof.strict import bound as _bound
 from qdeploy.proof.strict import canonical as _canonical
 from qdeploy.proof.strict import decode_dual as _decode_dual
@@ -59,7 +60,13 @@ SUBJECTS = frozenset({"library", "vectors.npz", *(f"firmware.{form}" for form in
 _LARGEST_FILE = 64 * 1024 * 1024
 _LONGEST_SLOPES = 3 << 23
 """Characters of all slopes of a part."""
-_REGION_NAME = re.compile(r"[A-Za-z0-9_.:+-]{0,80}")
+_LONGEST_FILE = 80
+_NO_LETTER = re.compile(r"[^A-Za-z0-9_.:+-]")
+"""What stands in no name of a file or range: above all no space, so that no sentence can."""
+_REGION_NAME = re.compile(
+    r"(hull of )?(.*?)(\[[0-9]{1,6}\])?( \(constraints on outputs left out\))?", re.DOTALL
+)
+_WHOLE_RANGE = re.compile(r"whole range of -?\d{1,3}\.-?\d{1,3}, no inputs being given", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,8 +242,12 @@ def _encode_data(data: PartData | None) -> Json | None:
         case SplitPart():
             return {"grid": data.grid, "tree": _encode_bytes(data.tree)}
         case TunedPart():
-            slopes = [[pack(task) for task in leaf] for leaf in data.leaves]
+            slopes = [[_pack_slopes(task) for task in leaf] for leaf in data.leaves]
             return {"grid": data.grid, "tree": _encode_bytes(data.tree), "slopes": slopes}
+
+
+def _pack_slopes(task: Sequence[int]) -> str:
+    return task.text if isinstance(task, Integers) else pack(task)
 
 
 def _encode_cone(data: ConePart) -> Json:
@@ -295,6 +306,7 @@ def _decode(data: Json) -> Statement:
         _decode_decision(predicate["decision"]) if "decision" in predicate else None,
         _decode_places(predicate["places"]) if "places" in predicate else None,
     )
+    _require_moderate(certificate)
     subjects = {_text(s["name"]): _text(s["digest"]["sha256"]) for s in data["subject"]}
     if subjects.get(_model_subject(certificate)) != certificate.model_sha256:
         raise ValueError("the model is not among its subjects")
@@ -303,9 +315,16 @@ def _decode(data: Json) -> Statement:
     return Statement(certificate, subjects)
 
 
+def _require_moderate(certificate: Certificate) -> None:
+    data = [part.data for claim in certificate.regions for part in claim.parts]
+    duals = itertools.chain.from_iterable(d.duals for d in data if isinstance(d, ConePart))
+    leaves = itertools.chain.from_iterable(d.leaves for d in data if isinstance(d, TunedPart))
+    require_moderate(duals, map(len, itertools.chain.from_iterable(leaves)))
+
+
 def _decode_region(region: Json) -> RegionClaim:
     name = _text(region["name"])
-    if _REGION_NAME.fullmatch(name) is None:
+    if name != _encode_name(name):
         raise ValueError("a region's name has letters that none may have")
     box = Box(_decode_point(region["lo"]), _decode_point(region["hi"]), name)
     attack = Witness(_decode_point(region["attack"]["x"]), _bound(region["attack"]["linf"]))
@@ -343,7 +362,7 @@ def _decode_split(data: Json) -> SplitPart:
 def _decode_tuned(data: Json) -> TunedPart:
     if sum(len(task) for leaf in data["slopes"] for task in leaf) > _LONGEST_SLOPES:
         raise ValueError("there are more slopes than anybody would check")
-    slopes = tuple(tuple(tuple(unpack(task)) for task in leaf) for leaf in data["slopes"])
+    slopes = tuple(tuple(map(unpack, leaf)) for leaf in data["slopes"])
     return TunedPart(_integer(data["grid"]), _decode_tree(data["tree"]), slopes)
 
 
@@ -396,8 +415,20 @@ def _decode_sides(sides: list[Json]) -> tuple[SignedDual, ...]:
 
 
 def _encode_name(name: str) -> str:
-    """Return a region's name in letters that no reader can take for a statement."""
-    return re.sub(r"[^A-Za-z0-9_.:+-]", "_", name)[:80]
+    """Return a region's name as a person may sign it and no reader can take it for a statement.
+
+    It is the name of a file or a range in few letters, and words around it that are ours. A name
+    that is one already stays as it is; of a long one the middle is left out.
+    """
+    found = _REGION_NAME.fullmatch(name)
+    if found is None or _WHOLE_RANGE.fullmatch(name):
+        return name
+    before, file, index, note = found.groups(default="")
+    plain = _NO_LETTER.sub("_", file)
+    if len(plain) > _LONGEST_FILE:
+        half = _LONGEST_FILE // 2 - 1
+        plain = f"{plain[:half]}..{plain[-half:]}"
+    return f"{before}{plain}{index}{note}"
 
 
 def _work(value: object) -> float:

@@ -7,21 +7,27 @@ decimal strings, so that no JSON reader rounds them. Nothing read here is believ
 import hashlib
 import itertools
 import json
-import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, TypeVar
 
-from qdeploy.diagnostics import RefusedError
+from qdeploy.diagnostics import RefusedError, visible
 from qdeploy.proof.cone import Dual
-from qdeploy.proof.packed import LARGEST_BITS, pack, unpack
+from qdeploy.proof.packed import (
+    LARGEST_BITS,
+    LARGEST_TOTAL,
+    Entries,
+    Triangle,
+    pack,
+    unpack,
+)
+from qdeploy.reading import integer as integer_literal
+from qdeploy.reading import parse_json
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 
-_LARGEST_DIGITS = 1233
-"""Decimal digits of a 4096-bit integer."""
 LONGEST_NUMBER = 40
 _LONGEST_NAME = 200
 
@@ -45,31 +51,9 @@ def parse(source: bytes) -> Json:
     Raises:
         RefusedError: it is not that.
     """
-
-    def unique(pairs: list[tuple[str, Any]]) -> Json:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ValueError("a key appears twice")
-        return found
-
-    def no_float(literal: str) -> float:
-        raise ValueError(f"number {literal[:LONGEST_NUMBER]} is no integer")
-
-    def limited(literal: str) -> int:
-        if len(literal) > _LARGEST_DIGITS:
-            raise ValueError("an integer has more than 4096 bits")
-        return int(literal)
-
-    def load() -> Any:  # noqa: ANN401  any JSON value
-        return json.loads(
-            source.decode("ascii"),
-            object_pairs_hook=unique,
-            parse_float=no_float,
-            parse_constant=no_float,
-            parse_int=limited,
-        )
-
-    data = refusing("certificate", load)
+    data = refusing(
+        "certificate", lambda: parse_json(source.decode("ascii"), number=integer_literal)
+    )
     if not isinstance(data, dict):
         raise RefusedError("certificate: it is no JSON object")
     return data
@@ -95,8 +79,7 @@ def refusing(place: str, action: Callable[[], T]) -> T:
 
 def shown(words: str) -> str:
     """Return untrusted words as a terminal may show them: short, and no control characters."""
-    cut = words[:_LONGEST_NAME]
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in cut)
+    return visible(words[:_LONGEST_NAME])
 
 
 def require_seal(stated: dict[str, str], actual: dict[str, str]) -> None:
@@ -150,22 +133,41 @@ def encode_dual(dual: Dual) -> Json:
         "tau": dual.tau,
         "products": _pack_entries(dual.products),
         "complements": _pack_entries(dual.complements),
-        "factor": pack(itertools.chain.from_iterable(dual.factor)),
+        "factor": _pack_rows(dual.factor),
     }
 
 
 def decode_dual(data: Json) -> Dual:
     """Read a dual."""
-    i, j, weights = _columns(data["products"], 3)
-    k, others = _columns(data["complements"], 2)
-    products = tuple(zip(i, j, weights, strict=True))
-    complements = tuple(zip(k, others, strict=True))
-    factor = _triangle(unpack(data["factor"]))
+    products = Entries(unpack(data["products"]), 3)
+    complements = Entries(unpack(data["complements"]), 2)
+    factor = Triangle(unpack(data["factor"]))
     return Dual(integer(data["t"]), integer(data["tau"]), products, complements, factor)
+
+
+def require_moderate(duals: Iterable[Dual], others: Iterable[int] = ()) -> None:
+    """Refuse lists that hold too many integers together, `others` being the lengths of more.
+
+    Raises:
+        ValueError: they do.
+    """
+    stored = sum(
+        3 * len(dual.products) + 2 * len(dual.complements) + _below(len(dual.factor))
+        for dual in duals
+    )
+    if stored + sum(others) > LARGEST_TOTAL:
+        raise ValueError(f"all lists together have more than {LARGEST_TOTAL} integers")
+
+
+def _below(size: int) -> int:
+    """Return how many numbers a triangle of so many rows has."""
+    return size * (size + 1) // 2
 
 
 def _pack_entries(entries: Sequence[tuple[int, ...]]) -> str:
     """Pack indices, each less that of the entry before, and the multiplier of every entry."""
+    if isinstance(entries, Entries):
+        return entries.values.text
     rows = [(0, 0, 0), *entries]
     return pack(
         value
@@ -174,20 +176,10 @@ def _pack_entries(entries: Sequence[tuple[int, ...]]) -> str:
     )
 
 
-def _columns(text: object, width: int) -> list[list[int]]:
-    values = unpack(text)
-    if len(values) % width:
-        raise ValueError("a list of multipliers ends within an entry")
-    indices = [list(itertools.accumulate(values[k::width])) for k in range(width - 1)]
-    return [*indices, values[width - 1 :: width]]
-
-
-def _triangle(values: list[int]) -> tuple[tuple[int, ...], ...]:
-    size = (math.isqrt(8 * len(values) + 1) - 1) // 2
-    if size * (size + 1) // 2 != len(values):
-        raise ValueError("the factor is no triangle")
-    starts = (row * (row + 1) // 2 for row in range(size))
-    return tuple(tuple(values[at : at + row + 1]) for row, at in enumerate(starts))
+def _pack_rows(rows: Sequence[tuple[int, ...]]) -> str:
+    if isinstance(rows, Triangle):
+        return rows.values.text
+    return pack(itertools.chain.from_iterable(rows))
 
 
 def encode_point(point: tuple[Fraction, ...]) -> list[str]:

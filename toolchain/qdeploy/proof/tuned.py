@@ -217,7 +217,7 @@ def given(data: Sequence[Sequence[int]]) -> tuple[Choose, Callable[[], bool]]:
     def choose(task: Task) -> Slopes | None:
         if not waiting:
             raise TuningError("slopes are missing")
-        values = waiting.pop()
+        values = tuple(waiting.pop())
         if not values:
             return None
         shape = (len(task.rows.offset), task.choices, 2)

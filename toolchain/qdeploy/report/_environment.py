@@ -4,6 +4,7 @@ from functools import cache
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from qdeploy.diagnostics import visible
 from qdeploy.resources import folder
 
 
@@ -17,7 +18,14 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=True,
+        finalize=_printable,
     )
+
+
+def _printable(value: object) -> object:
+    """Write out what prints nothing; markup of our own templates stays as it is."""
+    plain = isinstance(value, str) and not hasattr(value, "__html__")
+    return visible(str(value)) if plain else value
 
 
 def render(template: str, **values: object) -> bytes:

@@ -7,7 +7,7 @@ material.
 from dataclasses import dataclass
 
 from qdeploy.ir import Box
-from qdeploy.ir.printing import text_down, text_up
+from qdeploy.ir.printing import side_text, text_down, text_up
 from qdeploy.report._environment import render
 from qdeploy.report.figures import (
     BAR_LEFT,
@@ -178,8 +178,7 @@ def _region(result: RegionResult, index: int) -> RegionView:
 
 def _sides(box: Box) -> tuple[Side, ...]:
     corners = list(zip(box.lo, box.hi, strict=True))[:MOST_SIDES]
-    # Corners are doubles, and repr is a double's exact name.
-    return tuple(Side(i, repr(float(lo)), repr(float(hi))) for i, (lo, hi) in enumerate(corners))
+    return tuple(Side(index, *side_text(lo, hi)) for index, (lo, hi) in enumerate(corners))
 
 
 def _point(x: list[float], most: int = 8) -> str:

@@ -3,7 +3,6 @@
 Every vector must come back bit for bit; those inside a certified region must also keep its bound.
 """
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,16 @@ from qdeploy.diagnostics import InputError, Where
 from qdeploy.fixedpoint import Rounding, encode
 from qdeploy.ir import Box, FixedNetwork, Network, Vectors
 from qdeploy.ops import evaluate, execute
+from qdeploy.reading import Kind, read_array
 
 Reals = NDArray[np.float64]
 
-_LARGEST_FILE = 1 << 28
-"""Bytes of samples that are read, unpacked: 256 MiB."""
+VECTORS = Kind(
+    "the vectors",
+    1 << 28,
+    "give an .npz file with an array 'x' of one input a row (numpy.savez(file, x=x))",
+    "store fewer vectors",
+)
 
 _HALF = 0.5
 
@@ -127,43 +131,25 @@ def _telling(
 
 
 def read_vectors(path: Path, network: Network, fixed: FixedNetwork) -> Vectors:
-    """Read inputs from the array `x` [n, ...] of an .npz file; extents behind n are flattened.
+    """Read inputs from an array [n, ...] of an .npz file, `x` or the only one.
+
+    Extents behind n are flattened.
 
     Raises:
         InputError: no such file, no such array, not finite real numbers, or another size.
     """
-    array = _read_array(path)
+    array = read_array(path, VECTORS)
     size = network.inputs[0].size
     if array.ndim < 2 or not len(array) or array[0].size != size:  # noqa: PLR2004
         raise InputError(
-            f"x has the shape {list(array.shape)}",
-            where=Where(str(path), "array 'x'"),
+            f"the vectors have the shape {list(array.shape)}",
+            where=Where(str(path)),
             fix=f"store one row of {size} numbers for every vector",
         )
-    if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
+    if not np.isfinite(array).all():
         raise InputError(
-            "x holds something that is no finite real number",
-            where=Where(str(path), "array 'x'"),
+            "the vectors hold something that is no finite real number",
+            where=Where(str(path)),
             fix="store finite float64 or float32 values",
         )
     return _vectors(fixed, array.reshape(len(array), size).astype(np.float64))
-
-
-def _read_array(path: Path) -> NDArray[np.generic]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            stored = archive.getinfo("x.npy").file_size
-        if stored > _LARGEST_FILE:
-            raise InputError(
-                f"x takes {stored} bytes, {_LARGEST_FILE} are read at most",
-                where=Where(str(path), "array 'x'"),
-                fix="store fewer vectors",
-            )
-        with np.load(path, allow_pickle=False) as arrays:
-            return np.asarray(arrays["x"])
-    except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"the vectors cannot be read: {error}",
-            where=Where(str(path)),
-            fix="give an .npz file with an array 'x' of one input a row (numpy.savez(file, x=x))",
-        ) from error

@@ -14,7 +14,7 @@ from typing import Any
 from qdeploy.certify.executors import _wire
 from qdeploy.certify.executors._executor import Crew, Executor, Ticket
 from qdeploy.certify.tasks import Scene, Task, one_thread, perform
-from qdeploy.diagnostics import MissingToolError
+from qdeploy.diagnostics import MissingToolError, install
 
 _SECONDS_TO_ANSWER = 10
 _SCENES = 2
@@ -116,7 +116,7 @@ def _connect(address: str) -> Any:  # noqa: ANN401  distributed has no types
     except ImportError as problem:
         raise MissingToolError(
             "--cluster needs Dask distributed, which is not installed",
-            fix="pip install 'qdeploy[cluster]'",
+            fix=install("cluster"),
         ) from problem
     try:
         return Client(address, timeout=_SECONDS_TO_ANSWER, set_as_default=False)  # type: ignore[no-untyped-call]

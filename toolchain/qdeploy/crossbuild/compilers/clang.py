@@ -11,7 +11,7 @@ from pathlib import Path
 
 from qdeploy.crossbuild._process import ToolFailedError, first_line
 from qdeploy.crossbuild._protocol import LANGUAGE, WARNINGS, Toolchain, cpu_flags, link_script
-from qdeploy.diagnostics import MissingToolError
+from qdeploy.diagnostics import MissingToolError, install
 
 _OPTIMISE = "-Os"
 """As fast as GCC's -O2 here, and as small; clang's own -O2 unrolls to three times the size."""
@@ -47,7 +47,7 @@ class Clang:
         """The extra of our own package."""
         del cpu
         return MissingToolError(
-            "the clang of the ziglang package is not installed", fix="pip install 'qdeploy[run]'"
+            "the clang of the ziglang package is not installed", fix=install("run")
         )
 
 

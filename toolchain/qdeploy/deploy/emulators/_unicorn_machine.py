@@ -15,8 +15,12 @@ import tty
 from pathlib import Path
 from typing import Any
 
-from unicorn import UC_ARCH_ARM, UC_HOOK_BLOCK, UC_MODE_THUMB, arm_const
-from unicorn.unicorn import Uc, UcError
+try:
+    from unicorn import UC_ARCH_ARM, UC_HOOK_BLOCK, UC_MODE_THUMB, arm_const
+    from unicorn.unicorn import Uc, UcError
+except ImportError as problem:
+    sys.stderr.write(f"{problem}\n")
+    sys.exit(4)  # ExitCode.MISSING, by which `unicorn.py` knows this end from all others
 
 Engine: Any = Uc  # half of its methods have no types
 

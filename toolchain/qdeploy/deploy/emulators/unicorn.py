@@ -16,8 +16,8 @@ from pathlib import Path
 from qdeploy import scratch
 from qdeploy.boards import Board, Hardware
 from qdeploy.deploy._protocol import Running
-from qdeploy.deploy.emulators._child import child
-from qdeploy.diagnostics import MissingToolError
+from qdeploy.deploy.emulators._child import Child, child
+from qdeploy.diagnostics import ExitCode, MissingToolError, install
 from qdeploy.ir import Firmware
 
 _MACHINE = Path(__file__).with_name("_unicorn_machine.py")
@@ -34,9 +34,7 @@ class Unicorn:
 
     def missing(self) -> MissingToolError:
         """The extra of our own package."""
-        return MissingToolError(
-            "the emulator unicorn is not installed", fix="pip install 'qdeploy[run]'"
-        )
+        return MissingToolError("the emulator unicorn is not installed", fix=install("run"))
 
     @contextmanager
     def start(self, firmware: Firmware, board: Board, *, counting: bool) -> Iterator[Running]:
@@ -50,12 +48,23 @@ class Unicorn:
             # -P: this folder's unicorn.py must not be taken for the package
             command = [sys.executable, "-P", str(_MACHINE), facts, str(image)]
             with child(command, folder) as running:
-                yield Running(running.line_with("/").strip(), running.last_words)
+                yield Running(_port(running), running.last_words)
 
     def instructions(self, ticks: int, board: Board) -> int:
         """Our SysTick counts them one by one."""
         del board
         return ticks
+
+
+def _port(running: Child) -> str:
+    try:
+        return running.line_with("/").strip()
+    except MissingToolError as problem:
+        if running.process.returncode != ExitCode.MISSING:
+            raise
+        raise MissingToolError(
+            f"the Python package unicorn is damaged: {running.last_words()}", fix=install("run")
+        ) from problem
 
 
 def _facts(hardware: Hardware, *, counting: bool) -> dict[str, object]:

@@ -1,14 +1,13 @@
 """A box in a JSON or TOML file: `lo` and `hi`, each a list or one number for all inputs."""
 
-import json
-import tomllib
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from qdeploy.diagnostics import InputError, Where
-from qdeploy.importer.regions.numbers import box_of, decimal, read_text
+from qdeploy.importer.regions.numbers import REGION_FILE, box_of, decimal
 from qdeploy.ir import Box
+from qdeploy.reading import MalformedError, parse_json, parse_toml, read_text
 
 _FIELDS = ("lo", "hi")
 _FIX = 'write {"lo": [...], "hi": [...]}, or one number instead of a list'
@@ -17,8 +16,7 @@ _FIX = 'write {"lo": [...], "hi": [...]}, or one number instead of a list'
 def read(path: Path, n_inputs: int) -> tuple[Box, ...]:
     """Return the box in the file `path`."""
     where = Where(path.name)
-    text = read_text(path)
-    table = _toml(text, where) if path.suffix.lower() == ".toml" else _json(text, where)
+    table = _table(path, where)
     if not isinstance(table, dict) or set(table) != set(_FIELDS):
         found = ", ".join(sorted(map(repr, table))) if isinstance(table, dict) else "no table"
         raise InputError(
@@ -30,40 +28,17 @@ def read(path: Path, n_inputs: int) -> tuple[Box, ...]:
     return (box_of(lo, hi, where, path.name),)
 
 
-def _json(text: str, where: Where) -> Any:  # noqa: ANN401  any JSON value
-    def number(spelled: str) -> Fraction:
-        return decimal(spelled, where)
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        table = dict(pairs)
-        if len(table) != len(pairs):
-            raise InputError("a field is given twice", where=where, fix="keep one of them")
-        return table
-
-    try:
-        return json.loads(
-            text,
-            parse_float=number,
-            parse_int=number,
-            parse_constant=number,
-            object_pairs_hook=once,
-        )
-    except (json.JSONDecodeError, RecursionError) as problem:
-        raise _malformed("JSON", problem, where) from problem
-
-
-def _toml(text: str, where: Where) -> Any:  # noqa: ANN401  any TOML value
+def _table(path: Path, where: Where) -> Any:  # noqa: ANN401  any JSON or TOML value
     def number(spelled: str) -> Fraction:
         return decimal(spelled.replace("_", ""), where)
 
+    text = read_text(path, REGION_FILE)
+    toml = path.suffix.lower() == ".toml"
     try:
-        return tomllib.loads(text, parse_float=number)
-    except (ValueError, RecursionError) as problem:
-        raise _malformed("TOML", problem, where) from problem
-
-
-def _malformed(language: str, problem: Exception, where: Where) -> InputError:
-    return InputError(f"this is no {language}: {str(problem)[:200]}", where=where, fix=_FIX)
+        return parse_toml(text, number) if toml else parse_json(text, number)
+    except MalformedError as problem:
+        language = "TOML" if toml else "JSON"
+        raise InputError(f"this is no {language}: {problem}", where=where, fix=_FIX) from problem
 
 
 def _corner(value: Any, field: str, n_inputs: int, file: str) -> tuple[Fraction, ...]:  # noqa: ANN401  any parsed value

@@ -1,16 +1,29 @@
-"""Decimals read exactly, files read within limits: what every way to write a region shares."""
+"""Decimals read exactly, boxes within limits: what every way to write a region shares."""
 
 import re
 from fractions import Fraction
-from pathlib import Path
 
 from qdeploy.diagnostics import InputError, Where
 from qdeploy.ir import Box
+from qdeploy.reading import Kind
 
-MAX_TEXT_BYTES = 4 << 20
+REGION_FILE = Kind(
+    "the region file",
+    4 << 20,
+    "give the path of an existing region file",
+    "write one number for each side of the box",
+)
 _DECIMAL = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _NUMBER = re.compile(_DECIMAL, re.ASCII)
-RANGE = re.compile(rf"({_DECIMAL}):({_DECIMAL})", re.ASCII)
+_ENDLESS = re.compile(r"[+-]?(?:inf|infinity|nan|∞)", re.IGNORECASE)
+RANGE = re.compile(
+    rf"({_DECIMAL}|{_ENDLESS.pattern}):({_DECIMAL}|{_ENDLESS.pattern})", re.ASCII | re.IGNORECASE
+)
+"""Also of ends that are no finite numbers: `decimal` says so, and what to do."""
+_FINITE = (
+    "give finite numbers, for example -1:1; build and certify also take --input-format in the "
+    "place of --inputs, and then mean all that the device's input can hold"
+)
 _LONGEST_NUMBER = 400
 _LARGEST_EXPONENT = 400
 """Beyond every double; a longer one would only cost time and memory."""
@@ -26,6 +39,10 @@ def decimal(text: str, where: Where) -> Fraction:
     Raises:
         InputError: it spells none, or none of a sensible size.
     """
+    if _ENDLESS.fullmatch(text) is not None:
+        raise InputError(
+            f"{text!r} is no finite number, and a box needs finite ends", where=where, fix=_FINITE
+        )
     if _NUMBER.fullmatch(text) is None:
         raise InputError(
             f"{text[:40]!r} is no number", where=where, fix="write a finite decimal, like -0.25"
@@ -45,31 +62,6 @@ def decimal(text: str, where: Where) -> Fraction:
             f"the number {text[:40]!r} is too large", where=where, fix="stay within 1e300"
         )
     return value
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a region file."""
-    fix = "give the path of an existing region file"
-    if not path.is_file():
-        raise InputError("there is no such file", where=Where(str(path)), fix=fix)
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_TEXT_BYTES + 1)
-    except OSError as problem:
-        what = f"the file cannot be read: {problem.strerror}"
-        raise InputError(what, where=Where(str(path)), fix=fix) from problem
-    if len(data) > MAX_TEXT_BYTES:
-        raise InputError(
-            f"the file is larger than {MAX_TEXT_BYTES} bytes",
-            where=Where(path.name),
-            fix="write one number for each side of the box",
-        )
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as problem:
-        raise InputError(
-            "the file is no UTF-8 text", where=Where(path.name), fix="save it as UTF-8"
-        ) from problem
 
 
 def check_sides(boxes: int, n_inputs: int, where: Where) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from qdeploy.diagnostics import InputError, Where
-from qdeploy.importer.regions.numbers import check_sides, decimal, read_text
+from qdeploy.importer.regions.numbers import REGION_FILE, check_sides, decimal
 from qdeploy.ir import Box
+from qdeploy.reading import read_text
 
 MAX_REGIONS = 256
 _MAX_DEPTH = 16
@@ -51,7 +52,7 @@ def read(path: Path, n_inputs: int) -> tuple[Box, ...]:
     groups: list[list[_Limits]] = []
     declared: set[int] = set()
     left_out = False
-    for statement in _parsed(read_text(path), where):
+    for statement in _parsed(read_text(path, REGION_FILE), where):
         match statement:
             case ["declare-const", str(name), "Real"]:
                 declared |= _input_index(name, where)
