@@ -15,7 +15,9 @@ _INCLUDES = ("qd_board.h", "qd_cobs.h", "qd_crc32.h", "qd_serial.h", "qd_timed.h
 _SOURCES = ("qd_cobs.c", "qd_crc32.c", "qd_serial.c", "qd_timed.c")
 _SMALLEST_PAYLOAD = 128
 """What the replies of fixed form need, with room to grow."""
-_LARGEST_BATCH = 4096
+_BATCH_BYTES = 512
+"""Of vectors and their results. At 115 200 baud they take 50 ms, beside which the few of an exchange
+do not matter; a larger batch only takes RAM."""
 _RAM_SHARE = 16
 _COUNT_BYTES = 4
 """The cost of an inference, before its outputs."""
@@ -49,14 +51,16 @@ def _files(home: Path) -> list[Path]:
 
 
 def _board_files(program: FixedNetwork, hardware: Hardware) -> dict[str, bytes]:
-    batch = min(hardware.ram.bytes // _RAM_SHARE, _LARGEST_BATCH)
+    vector = _code_bytes(program.input)
+    result = _COUNT_BYTES + _whole_words(_code_bytes(program.output))
+    batch = max(1, min(hardware.ram.bytes // _RAM_SHARE, _BATCH_BYTES) // (vector + result))
     config = render(
         "qd_config.h.j2",
         title=hardware.title,
         clock_hz=hardware.clock_hz,
         uart=hardware.uart,
-        request_bytes=_capacity(_code_bytes(program.input), batch),
-        reply_bytes=_capacity(_COUNT_BYTES + _code_bytes(program.output), batch),
+        request_bytes=_capacity(batch * vector),
+        reply_bytes=_capacity(batch * result),
     )
     script = render(
         "link.ld.j2",
@@ -72,6 +76,10 @@ def _code_bytes(tensor: FixedTensor) -> int:
     return tensor.tensor.size * tensor.format.container_bits // 8
 
 
-def _capacity(one: int, batch: int) -> int:
-    """Payload bytes: whatever one vector takes, and a batch where RAM allows; whole words."""
-    return -(-max(one, batch, _SMALLEST_PAYLOAD) // 4) * 4
+def _capacity(batch: int) -> int:
+    """Payload bytes: the batch, or what every other exchange needs."""
+    return _whole_words(max(batch, _SMALLEST_PAYLOAD))
+
+
+def _whole_words(size: int) -> int:
+    return -(-size // 4) * 4
