@@ -102,7 +102,7 @@ def test_any_packet_gets_one_well_formed_reply(device, version, kind, sequence, 
     assert reply.sequence == sequence
     if version != 1:
         assert reply.payload == bytes([Refusal.VERSION])
-    elif kind not in (1, 2, 3, 4):
+    elif kind not in (1, 2, 3, 4, 5):
         assert reply.payload == bytes([Refusal.COMMAND])
     else:
         assert reply.kind in (kind | 0x80, Kind.REFUSED)
@@ -114,6 +114,20 @@ def test_inputs_that_are_no_whole_vectors_are_refused(device, size):
     assert devices.program(3).input.tensor.size == 5
     (reply,) = answers(device, encode(Packet(Kind.INFER, 3, bytes(size))))
     assert reply == Packet(0xFF, 3, bytes([Refusal.PAYLOAD]))
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\1\0\0", bytes(4), b"\1\0\x80\0", b"\xff" * 4, bytes(5)]
+)
+def test_a_loop_without_a_sensible_length_is_refused(device, payload):
+    (reply,) = answers(device, encode(Packet(Kind.CALIBRATE, 3, payload)))
+    assert reply == Packet(0xFF, 3, bytes([Refusal.PAYLOAD]))
+
+
+@pytest.mark.parametrize("turns", [1, 1 << 23])
+def test_a_processor_without_the_loop_says_that_it_counted_nothing(device, turns):
+    (reply,) = answers(device, encode(Packet(Kind.CALIBRATE, 3, turns.to_bytes(4, "little"))))
+    assert reply == Packet(0x85, 3, b"\xff" * 4)
 
 
 def test_a_token_that_is_too_long_is_refused(device):

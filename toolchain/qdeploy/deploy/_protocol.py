@@ -21,6 +21,10 @@ class DeviceFaultError(MissingToolError):
     """The device crashed and said so."""
 
 
+class NoSuchRequestError(MissingToolError):
+    """The device's firmware does not know a request."""
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """How long to wait, and how often to try."""
@@ -76,6 +80,14 @@ class Device(Protocol):
         """Run the program on input codes [n, n_in]."""
         ...
 
+    def count_loop(self, turns: int) -> int | None:
+        """Count 2 * turns instructions; None where there is no counter, or it overflowed.
+
+        Raises:
+            NoSuchRequestError: the firmware is older than this.
+        """
+        ...
+
 
 @runtime_checkable
 class Link(Protocol):
@@ -109,6 +121,9 @@ class Running:
 @runtime_checkable
 class EmulatorTool(Protocol):
     """An emulator of boards."""
+
+    keeps_time: bool
+    """Whether its SysTick runs at the board's clock, in a time of its own."""
 
     def version(self) -> str | None:
         """Its version, None where it is not installed."""

@@ -8,7 +8,16 @@ from numpy.typing import NDArray
 
 from qdeploy.boards import Board
 from qdeploy.deploy._members import emulator, link
-from qdeploy.deploy._protocol import ConnectionLostError, Device, Timing
+from qdeploy.deploy._protocol import Answers, ConnectionLostError, Device, Timing
+from qdeploy.deploy.counting import (
+    NO_COUNTER,
+    NO_CYCLES,
+    NOTHING,
+    UNKNOWN_TICKS,
+    Cost,
+    count_cycles,
+    count_instructions,
+)
 from qdeploy.deploy.identity import CYCLES, TICKS
 from qdeploy.deploy.links.serial_port import answering
 from qdeploy.diagnostics import MissingToolError, RefusedError
@@ -33,20 +42,22 @@ def run(
         MissingToolError: no emulator, no device, or it is silent, crashed or went away.
         RefusedError: the device runs another program.
     """
+    emulated = port is None and board.emulator is not None
     with reached(firmware, board, port, timing) as device:
         identity = checked_identity(device, firmware)
         answers = device.infer(vectors.codes)
-        counts = [count for count in answers.counts if count is not None]
+        cost = _cost(device, identity.counter, answers, board, emulated=emulated)
         retries = device.retries
-    counted = None
-    if port is None and len(vectors.codes) and identity.counter == TICKS:
-        counted = _count(firmware, board, vectors.codes[:1], timing)
+    if emulated and identity.counter == TICKS and answers.counts:
+        cost = _count(firmware, board, vectors.codes, timing)
+    in_cycles = identity.counter == CYCLES
     return Trace(
         link=_link_name(board, port),
         identity=identity,
         outputs=answers.outputs,
-        cycles=max(counts) if counts and identity.counter == CYCLES else None,
-        instructions=counted,
+        cycles=cost.count if in_cycles else None,
+        instructions=None if in_cycles else cost.count,
+        uncounted=cost.why_not,
         retries=retries,
     )
 
@@ -109,14 +120,19 @@ def _attached(board: Board) -> str:
     return address
 
 
-def _count(
-    firmware: Firmware, board: Board, codes: NDArray[np.int64], timing: Timing
-) -> int | None:
+def _cost(device: Device, counter: str, answers: Answers, board: Board, *, emulated: bool) -> Cost:
+    """What an inference costs, as far as the run that computed the answers can say."""
+    if board.hardware is None or not answers.counts:
+        return NOTHING
+    if counter == CYCLES:
+        return NO_CYCLES if emulated else count_cycles(device, answers.counts)
+    return UNKNOWN_TICKS if counter == TICKS else NO_COUNTER
+
+
+def _count(firmware: Firmware, board: Board, codes: NDArray[np.int64], timing: Timing) -> Cost:
     """Instructions of one inference, from a second, slower run whose time is exact."""
     with reached(firmware, board, None, timing, counting=True) as device:
-        (ticks,) = device.infer(codes).counts
-    # The empty function that was subtracted consists of its return.
-    return None if ticks is None else emulator(board).instructions(ticks, board) + 1
+        return count_instructions(device, codes, emulator(board), board)
 
 
 def _link_name(board: Board, port: str | None) -> str:

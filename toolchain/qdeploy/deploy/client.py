@@ -12,7 +12,13 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy.deploy._protocol import Answers, Connection, DeviceFaultError, Timing
+from qdeploy.deploy._protocol import (
+    Answers,
+    Connection,
+    DeviceFaultError,
+    NoSuchRequestError,
+    Timing,
+)
 from qdeploy.deploy.frames import REPLY, Kind, Packet, Refusal, Splitter, decode, encode
 from qdeploy.deploy.identity import COUNT_OVERFLOW, Hello, parse_hello
 from qdeploy.diagnostics import MissingToolError
@@ -23,6 +29,7 @@ _LARGEST_BATCH = 64
 """Vectors a packet, so that a slow core answers well within the time for a reply."""
 _FIRST_PATIENCE_S = 0.1
 _FAULT = struct.Struct("<IIIII")
+_COUNT = struct.Struct("<I")
 _TOKEN_BYTES = 8
 
 
@@ -85,6 +92,18 @@ class FrameClient:
         counts = tuple(_count(int(ticks), hello) for ticks in results["count"])
         return Answers(results["outputs"].astype(np.int64), counts)
 
+    def count_loop(self, turns: int) -> int | None:
+        """Let it count a loop of 2 * turns instructions."""
+        hello = self._identity()
+        payload = self._request(Kind.CALIBRATE, _COUNT.pack(turns))
+        if len(payload) != _COUNT.size:
+            raise MissingToolError(
+                f"{self._name} answered a loop of known length with {len(payload)} bytes",
+                fix="write the firmware of this qdeploy to it",
+            )
+        (count,) = _COUNT.unpack(payload)
+        return _count(count, hello)
+
     def _identity(self) -> Hello:
         if self._hello is None:
             self._hello = parse_hello(self._request(Kind.IDENTIFY, b""))
@@ -145,7 +164,8 @@ class FrameClient:
         if packet.kind == Kind.REFUSED:
             reason = packet.payload[0] if packet.payload else 0
             name = Refusal(reason).name.lower() if reason in set(Refusal) else str(reason)
-            raise MissingToolError(
+            kind = NoSuchRequestError if reason == Refusal.COMMAND else MissingToolError
+            raise kind(
                 f"{self._name} refuses a request because of its {name} "
                 f"(its wire version is {packet.version})",
                 fix="write the firmware of this qdeploy to it",

@@ -28,6 +28,7 @@ class Kind(IntEnum):
     IDENTIFY = 0x02
     INFER = 0x03
     RESET = 0x04
+    CALIBRATE = 0x05
     FAULT = 0xFE
     REFUSED = 0xFF
 

@@ -213,5 +213,6 @@ def describe_verdict(verdict: Verdict) -> dict[str, Any]:
         "within_bound": verdict.within_bound,
         "instructions": verdict.instructions,
         "cycles": verdict.cycles,
+        "uncounted": verdict.uncounted or None,
         "first_difference": verdict.first_difference,
     }

@@ -30,6 +30,8 @@ _NS = 1_000_000_000
 class Qemu:
     """See the module."""
 
+    keeps_time = True
+
     def version(self) -> str | None:
         """As `--version` says it."""
         path = shutil.which(_PROGRAM)

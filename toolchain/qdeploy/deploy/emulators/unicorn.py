@@ -26,6 +26,8 @@ _MACHINE = Path(__file__).with_name("_unicorn_machine.py")
 class Unicorn:
     """See the module."""
 
+    keeps_time = False
+
     def version(self) -> str | None:
         """Of the installed wheel."""
         if importlib.util.find_spec("unicorn") is None:
