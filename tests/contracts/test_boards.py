@@ -43,7 +43,7 @@ def test_facts_make_sense(name):
         flash, ram = board.hardware.flash, board.hardware.ram
         assert flash.start + flash.bytes <= ram.start or ram.start + ram.bytes <= flash.start
         assert board.hardware.uart.baud == 115_200
-        assert board.hardware.board_c.is_file()
+        assert (board.hardware.home / "board.c").is_file()
 
 
 @pytest.mark.parametrize("name", devices.ALL)

@@ -36,7 +36,7 @@ def device(tmp_path_factory):
     gcc = require_tool("gcc", "gcc")
     home = tmp_path_factory.mktemp("pipe")
     tree = dict(generate.firmware(devices.program(3), boards.load("mps2-an385")).files)
-    unwanted = {"board.c", "qd_start.c", "qd_memory.c", "qd_aeabi.c"}
+    unwanted = {"board/board.c", "qd_start.c", "qd_memory.c", "qd_aeabi.c"}
     tree = {name: data for name, data in tree.items() if name not in unwanted}
     tree |= {"pipe_board.c": BOARD.read_bytes(), "main.c": MAIN}
     for name, data in tree.items():

@@ -2,18 +2,23 @@
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
 from qdeploy.boards._board import Board, Emulator, Flasher, Hardware, Region, Uart, Verified
-from qdeploy.boards._reader import CPUS, read_board
+from qdeploy.boards._facts import facts, first_difference
+from qdeploy.boards._reader import CPUS, read_board, read_facts
+from qdeploy.boards._sources import ENTRY, SOURCES_IN, read_sources
 from qdeploy.diagnostics import UsageError
 from qdeploy.resources import folder
 
 __all__ = [
     "CPUS",
     "DEFAULT",
+    "ENTRY",
+    "SOURCES_IN",
     "Board",
     "Emulator",
     "Flasher",
@@ -22,8 +27,12 @@ __all__ = [
     "Uart",
     "Verified",
     "all_boards",
+    "facts",
+    "first_difference",
     "load",
     "read_board",
+    "read_facts",
+    "read_sources",
 ]
 
 DEFAULT = "virtual-m4"
@@ -44,13 +53,18 @@ def load(name: str) -> Board:
         InputError: the folder's board.toml is wrong.
     """
     if "/" in name:
-        return read_board(Path(name).resolve())
+        return replace(read_board(Path(name).resolve()), own=True)
     boards = all_boards()
     if name in boards:
         return boards[name]
-    near = difflib.get_close_matches(name, boards, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
     raise UsageError(
         f"there is no board {name!r}",
-        fix=f"{hint}the boards are {', '.join(boards)}; or give the folder of your own",
+        fix=f"{_hint(name)}the boards are {', '.join(boards)}; or give the folder of your own",
     )
+
+
+def _hint(name: str) -> str:
+    if name and (Path.cwd() / name / "board.toml").is_file():
+        return f"write ./{name} for the folder here; "
+    near = difflib.get_close_matches(name, all_boards(), n=1)
+    return f"did you mean {near[0]}? " if near else ""

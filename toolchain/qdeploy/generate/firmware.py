@@ -1,11 +1,13 @@
 """The whole program of a board: the library, the runtime that serves it, and the board itself.
 
-All files lie in one folder, so nothing in them depends on where they are compiled.
+All files lie in one folder, a board's own below it, so nothing in them depends on where they are
+compiled.
 """
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from qdeploy.boards import Board, Hardware
+from qdeploy.boards import SOURCES_IN, Board, Hardware, read_sources
+from qdeploy.diagnostics import InputError, Where
 from qdeploy.generate._environment import render
 from qdeploy.generate.library import library
 from qdeploy.ir import FixedNetwork, FixedTensor, SourceTree
@@ -35,7 +37,24 @@ def firmware(program: FixedNetwork, board: Board) -> SourceTree:
     twice = made.files.keys() & parts.keys()
     if twice:
         raise ValueError(f"the library and the firmware both have {sorted(twice)}")
-    return SourceTree({**made.files, **parts})
+    ours = {**made.files, **parts}
+    return SourceTree({**ours, **_sources(board, frozenset(ours))})
+
+
+def _sources(board: Board, ours: frozenset[str]) -> dict[str, bytes]:
+    """Return the files of the board's folder, none of which may hide one of ours."""
+    hardware = board.hardware
+    if hardware is None or hardware.home is None:
+        raise ValueError(f"of {board.name} only the facts are known, not its sources")
+    found = read_sources(hardware.home)
+    for name in found:
+        if name.endswith(".h") and PurePosixPath(name).name in ours:
+            raise InputError(
+                f"{name} of the board has the name of a header of the runtime",
+                where=Where(board.file),
+                fix="rename it",
+            )
+    return {f"{SOURCES_IN}/{name}": data for name, data in found.items()}
 
 
 def _runtime() -> dict[str, bytes]:
@@ -54,9 +73,10 @@ def _board_files(program: FixedNetwork, hardware: Hardware) -> dict[str, bytes]:
     vector = _code_bytes(program.input)
     result = _COUNT_BYTES + _whole_words(_code_bytes(program.output))
     batch = max(1, min(hardware.ram.bytes // _RAM_SHARE, _BATCH_BYTES) // (vector + result))
+    title = _comment(hardware.title)
     config = render(
         "qd_config.h.j2",
-        title=hardware.title,
+        title=title,
         clock_hz=hardware.clock_hz,
         uart=hardware.uart,
         request_bytes=_capacity(batch * vector),
@@ -64,12 +84,18 @@ def _board_files(program: FixedNetwork, hardware: Hardware) -> dict[str, bytes]:
     )
     script = render(
         "link.ld.j2",
-        title=hardware.title,
+        title=title,
         flash=hardware.flash,
         ram=hardware.ram,
         stack_bytes=hardware.stack_bytes,
     )
-    return {"qd_config.h": config, "link.ld": script, "board.c": hardware.board_c.read_bytes()}
+    return {"qd_config.h": config, "link.ld": script}
+
+
+def _comment(text: str) -> str:
+    """Return a text that does not end the comment it is printed in."""
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return line.replace("*/", "* /").replace("/*", "/ *")
 
 
 def _code_bytes(tensor: FixedTensor) -> int:
