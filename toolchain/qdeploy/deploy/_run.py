@@ -8,7 +8,16 @@ from numpy.typing import NDArray
 
 from qdeploy.boards import Board
 from qdeploy.deploy._members import emulator, link
-from qdeploy.deploy._protocol import Answers, ConnectionLostError, Device, Timing
+from qdeploy.deploy._protocol import (
+    BAUD,
+    Answers,
+    ConnectionLostError,
+    Device,
+    DeviceFaultError,
+    Endpoint,
+    NoAnswerError,
+    Timing,
+)
 from qdeploy.deploy.counting import (
     NO_COUNTER,
     NO_CYCLES,
@@ -18,9 +27,10 @@ from qdeploy.deploy.counting import (
     count_cycles,
     count_instructions,
 )
+from qdeploy.deploy.emulators._endings import CHECK, KEEP
 from qdeploy.deploy.identity import CYCLES, TICKS
 from qdeploy.deploy.links.serial_port import answering
-from qdeploy.diagnostics import MissingToolError, RefusedError
+from qdeploy.diagnostics import MissingToolError, RefusedError, Where
 from qdeploy.ir import DeviceIdentity, Firmware, Trace, Vectors
 
 _DEFAULT_TIMING = Timing()
@@ -68,8 +78,18 @@ def identify(port: str, timing: Timing = _DEFAULT_TIMING) -> DeviceIdentity:
     Raises:
         MissingToolError: the port cannot be opened, or nobody answers there.
     """
-    with answering(port, timing) as device:
+    with answering(Endpoint(port), timing) as device:
         return device.identify()
+
+
+def greet(firmware: Firmware, board: Board, timing: Timing = _DEFAULT_TIMING) -> None:
+    """Make sure that the board's emulator, or the host, runs the program, before more is done.
+
+    Raises:
+        InputError, MissingToolError: it does not; the error says why.
+    """
+    with reached(firmware, board, None, timing) as device:
+        checked_identity(device, firmware)
 
 
 def checked_identity(device: Device, firmware: Firmware) -> DeviceIdentity:
@@ -94,20 +114,46 @@ def reached(
 ) -> Iterator[Device]:
     """Open the device at `port`, or the board's emulator, or the attached board."""
     if port is not None or board.emulator is None:
-        address = port or _attached(board)
-        with link(board).open(firmware, address, timing) as device:
+        at = Endpoint(port or _attached(board), _baud(board))
+        with link(board).open(firmware, at, timing) as device:
             yield device
         return
-    tool = emulator(board)
-    with tool.start(firmware, board, counting=counting) as running:
+    with emulator(board).start(firmware, board, counting=counting) as running:
         try:
-            with link(board).open(firmware, running.address, timing) as device:
+            at = Endpoint(running.address, _baud(board))
+            with link(board).open(firmware, at, timing) as device:
                 yield device
         except ConnectionLostError as error:
-            raise MissingToolError(
-                f"the emulator {board.emulator.tool} stopped: {running.last_words()}",
-                fix="run it again; if it happens again, report it as a bug",
-            ) from error
+            raise running.ended() from error
+        except NoAnswerError as error:
+            raise _mute(board, error, running.said()) from error
+        except DeviceFaultError as error:
+            raise _crashed(board, error) from error
+
+
+def _baud(board: Board) -> int:
+    return BAUD if board.hardware is None else board.hardware.uart.baud
+
+
+def _mute(board: Board, error: NoAnswerError, said: str) -> NoAnswerError:
+    """Say of an emulated board that it does not answer: it has neither power nor a cable."""
+    printed = f"; the emulator printed: {said}" if said else ""
+    return NoAnswerError(
+        f"the emulated {board.title} does not answer: {error.heard}{printed}",
+        heard=error.heard,
+        where=Where(board.file) if board.own else None,
+        fix=f"{CHECK}; {KEEP}" if board.own else "report this as a bug",
+    )
+
+
+def _crashed(board: Board, error: DeviceFaultError) -> DeviceFaultError:
+    fix = "look the address up in OUT/firmware/firmware.map and report this as a bug"
+    if board.own:
+        fix = f"look the address up in the map: {KEEP}; if board.c is not to blame, report a bug"
+    place = f": {error.place}" if error.place else ""
+    return DeviceFaultError(
+        f"the emulated {board.title} crashed{place}", place=error.place, fix=fix
+    )
 
 
 def _attached(board: Board) -> str:

@@ -45,8 +45,8 @@ NO_CYCLES = Cost(
 )
 UNKNOWN_TICKS = Cost(
     None,
-    "SysTick counts cycles on silicon, and on an emulator what that makes of time; a port does not "
-    "say which of them is behind it",
+    "SysTick counts cycles on silicon and none on an emulator, and a port does not say which is "
+    "behind it",
 )
 _CANNOT_CHECK = Cost(
     None, "the firmware has no loop of known length to check its counter with; build it again"

@@ -73,6 +73,11 @@ def decode(stuffed: bytes) -> Packet | None:
     return Packet(kind, sequence, body[_HEADER.size :], version)
 
 
+def is_damage_report(packet: Packet) -> bool:
+    """Whether a device says that what it received was damaged."""
+    return packet.kind == Kind.REFUSED and packet.payload[:1] == bytes([Refusal.DAMAGED])
+
+
 class Splitter:
     """Cuts a stream of bytes into what stands between borders; keeps the unfinished rest."""
 

@@ -103,6 +103,9 @@ def run_build(options: Options, watch: Stopwatch) -> Built:
         sources = generate.firmware(program.fixed, board)
     with watch.stage("compile"):
         firmware = crossbuild.run(sources, board, options.compiler)
+    if runs:
+        with watch.stage("run"):
+            deploy.greet(firmware, board)
     claim = _claim(program, options, (library, firmware), watch)
     with watch.stage("vectors"):
         vectors = validation.choose_vectors(

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from qdeploy.boards import Board, Hardware
 from qdeploy.deploy._protocol import Running
-from qdeploy.deploy.emulators._child import child
-from qdeploy.diagnostics import MissingToolError
+from qdeploy.deploy.emulators._child import Child, NoPortError, child
+from qdeploy.deploy.emulators._endings import CHECK, ended
+from qdeploy.diagnostics import ExitCode, InputError, MissingToolError, Where
 from qdeploy.ir import Firmware
 
 _MACHINE = Path(__file__).with_name("_unicorn_machine.py")
@@ -52,12 +53,26 @@ class Unicorn:
             # -P: this folder's unicorn.py must not be taken for the package
             command = [sys.executable, "-P", str(_MACHINE), facts, str(image)]
             with child(command, Path(name)) as running:
-                yield Running(running.line_with("/").strip(), running.last_words)
+                port = _port(running, board)
+                yield Running(port, lambda: ended(running.last_words(), board), running.said)
 
     def instructions(self, ticks: int, board: Board) -> int:
         """Our SysTick counts them one by one."""
         del board
         return ticks
+
+
+def _port(running: Child, board: Board) -> str:
+    try:
+        return running.line_with("/").strip()
+    except NoPortError as error:
+        if running.process.returncode != ExitCode.BAD_INPUT:
+            raise
+        raise InputError(
+            f"unicorn cannot be this board: {running.said()}",
+            where=Where(board.file),
+            fix=f"{CHECK}, a Cortex-M with a CMSDK UART; or name another emulator",
+        ) from error
 
 
 def _facts(hardware: Hardware, *, counting: bool) -> dict[str, object]:

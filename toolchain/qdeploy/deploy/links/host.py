@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.boards import Board
-from qdeploy.deploy._protocol import Answers, Device, Timing
+from qdeploy.deploy._protocol import Answers, Device, Endpoint, Timing
 from qdeploy.ir import DeviceIdentity, Firmware
 
 
@@ -79,9 +79,9 @@ class Host:
         return board.hardware is None
 
     @contextmanager
-    def open(self, firmware: Firmware, address: str, timing: Timing) -> Iterator[Device]:
+    def open(self, firmware: Firmware, at: Endpoint, timing: Timing) -> Iterator[Device]:
         """Load the library, and let go of it afterwards."""
-        del address, timing
+        del at, timing
         compiler = f"{firmware.compiler.name} {firmware.compiler.version}"
         with tempfile.TemporaryDirectory(prefix="qdeploy-host-") as folder:
             path = Path(folder) / "model.so"

@@ -1,0 +1,63 @@
+"""Why a port cannot be opened, in words, and what to do about it."""
+
+import errno
+import termios
+
+from qdeploy.deploy.links._ports import attached_ports
+from qdeploy.diagnostics import MissingToolError
+
+_NAME_ONE = "name a serial port such as /dev/ttyACM0, or socket://HOST:PORT"
+_LOCAL = {
+    errno.ENOENT: ("is not there", "plug the board in and name its port"),
+    errno.ENXIO: ("has no device behind it", "plug the board in and name its port"),
+    errno.EACCES: (
+        "may not be opened by this user",
+        "have yourself added to the group that owns it (ls -l names it, dialout as a rule) and log "
+        "in again",
+    ),
+    errno.EPERM: ("may not be opened by this user", "ask who runs this computer for it"),
+    errno.EAGAIN: ("is in use by another program", "close that: a terminal, a debugger, a test"),
+    errno.EBUSY: ("is in use by another program", "close that: a terminal, a debugger, a test"),
+    errno.ENOTTY: ("is no serial port", _NAME_ONE),
+    errno.EISDIR: ("is a folder", _NAME_ONE),
+    errno.EINVAL: ("does not take this baud rate", "set a usual rate as baud in [uart]"),
+}
+_REMOTE = {
+    errno.ECONNREFUSED: "has nobody behind it: the connection is refused",
+    errno.ETIMEDOUT: "does not answer in time",
+    errno.EHOSTUNREACH: "cannot be reached",
+    errno.ENETUNREACH: "cannot be reached",
+}
+
+
+def refused(address: str, error: Exception) -> MissingToolError:
+    """Say why a port cannot be opened."""
+    number = _number(error)
+    if "://" in address:
+        what = _REMOTE.get(number, f"cannot be opened: {error}")
+        fix = "name a server as socket://HOST:PORT or rfc2217://HOST:PORT, and start it first"
+        return MissingToolError(f"the port {address} {what}", fix=fix)
+    what, fix = _LOCAL.get(number, (f"cannot be opened: {error}", _NAME_ONE))
+    return MissingToolError(f"the port {address} {what}", fix=fix + _others(number))
+
+
+def _number(error: BaseException) -> int:
+    """Return the system's error number; pyserial keeps some only in the exception before."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno is not None:
+            return seen.errno
+        if isinstance(seen, termios.error):
+            return int(seen.args[0])
+        if isinstance(seen, TimeoutError):
+            return errno.ETIMEDOUT
+        seen = seen.__cause__ or seen.__context__
+    return 0
+
+
+def _others(number: int) -> str:
+    """Name the ports there are, where the one that was named is not."""
+    if number not in (errno.ENOENT, errno.ENXIO):
+        return ""
+    names = [port.device for port in attached_ports()]
+    return f"; there are {', '.join(names)}" if names else "; there is none now"
