@@ -90,7 +90,7 @@ def crashing_image(board):
     """An image whose model writes where nothing is."""
     tree = dict(generate.firmware(random_program(3), board).files)
     start = tree["model.c"].index(b"static void run_untyped")
-    end = tree["model.c"].index(b"const qd_model_info qd_model")
+    end = tree["model.c"].index(b"const qd_model_info qd_model =")
     tree["model.c"] = tree["model.c"][:start] + CRASHING_RUN + tree["model.c"][end:]
     return crossbuild.run(SourceTree(tree), board)
 

@@ -115,7 +115,9 @@ def _compare(statement: proof.Statement, folder: Path) -> None:
 
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}", fix="give OUT/library of a build")
-    library = generate.library(statement.certificate.program)
+    called = statement.certificate.library_name
+    library = generate.library(statement.certificate.program, called)
+    _require_called(called, folder)
     for name, content in library.files.items():
         path = folder / name
         if not path.is_file():
@@ -127,6 +129,13 @@ def _compare(statement: proof.Statement, folder: Path) -> None:
             raise RefusedError(f"sources: {path.name} is no file the certified program generates")
     if statement.subjects.get("library", proof.tree_digest(library)) != proof.tree_digest(library):
         raise RefusedError("subject: the certificate is for another library")
+
+
+def _require_called(name: str | None, folder: Path) -> None:
+    """Refuse a library of another name by that, before its files are looked at one by one."""
+    if not (folder / f"{name or 'model'}.h").is_file():
+        known = f"called {name}" if name else "without a name"
+        raise RefusedError(f"sources: the certificate is for a library {known}, not for {folder}")
 
 
 def _refused(refusal: RefusedError) -> Answer:

@@ -106,4 +106,5 @@ def _collect(chosen: Toolchain, folder: Path, board: Board) -> Firmware:
         stack_bytes=stack_bound(folder, elf, image.entry) if board.hardware else None,
         compiler=CompilerIdentity(chosen.name, chosen.version, chosen.flags),
         program_digest=image.program_digest,
+        model_symbol=image.model_symbol,
     )

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from qdeploy.boards import SOURCES_IN, Board, Hardware, read_sources
 from qdeploy.diagnostics import InputError, Where
 from qdeploy.generate._environment import render
-from qdeploy.generate.library import library
-from qdeploy.ir import FixedNetwork, FixedTensor, SourceTree
+from qdeploy.generate.library import Names, library
+from qdeploy.ir import FixedNetwork, FixedTensor, SourceTree, program_digest
 from qdeploy.resources import folder
 
 _INCLUDES = ("qd_board.h", "qd_cobs.h", "qd_crc32.h", "qd_serial.h", "qd_timed.h")
@@ -25,15 +25,17 @@ _COUNT_BYTES = 4
 """The cost of an inference, before its outputs."""
 
 
-def firmware(program: FixedNetwork, board: Board) -> SourceTree:
+def firmware(program: FixedNetwork, board: Board, name: str | None = None) -> SourceTree:
     """Return everything a compiler needs to build `program` for `board`.
 
-    For the host that is the library alone. Boards with equal hardware get equal files.
+    For the host that is the library alone, called by its name if it has one. Boards with equal
+    hardware get equal files.
     """
-    made = library(program)
+    made = library(program, name)
     if board.hardware is None:
         return made
-    parts = {**_runtime(), **_board_files(program, board.hardware)}
+    names = Names(name, program_digest(program))
+    parts = {**_runtime(), **_board_files(program, board.hardware, names)}
     twice = made.files.keys() & parts.keys()
     if twice:
         raise ValueError(f"the library and the firmware both have {sorted(twice)}")
@@ -69,7 +71,7 @@ def _files(home: Path) -> list[Path]:
     return sorted(path for path in home.iterdir() if path.suffix in (".c", ".h", ".S"))
 
 
-def _board_files(program: FixedNetwork, hardware: Hardware) -> dict[str, bytes]:
+def _board_files(program: FixedNetwork, hardware: Hardware, names: Names) -> dict[str, bytes]:
     vector = _code_bytes(program.input)
     result = _COUNT_BYTES + _whole_words(_code_bytes(program.output))
     batch = max(1, min(hardware.ram.bytes // _RAM_SHARE, _BATCH_BYTES) // (vector + result))
@@ -77,6 +79,7 @@ def _board_files(program: FixedNetwork, hardware: Hardware) -> dict[str, bytes]:
     config = render(
         "qd_config.h.j2",
         title=title,
+        model=names.symbol,
         clock_hz=hardware.clock_hz,
         uart=hardware.uart,
         request_bytes=_capacity(batch * vector),

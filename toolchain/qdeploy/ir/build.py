@@ -41,3 +41,5 @@ class Firmware:
     """Upper bound on stack use of one inference, None where it could not be derived."""
     compiler: CompilerIdentity
     program_digest: str
+    model_symbol: str
+    """What the linker knows the model's description by."""

@@ -34,6 +34,7 @@ class NetworkOptions(TypedDict, total=False):
     time_limit: float | None
     jobs: int | None
     cluster: str | None
+    name: str | None
     output: Path | str | None
 
 

@@ -42,6 +42,7 @@ from qdeploy.pipeline.options import (
     read_decision,
     read_formats,
     read_methods,
+    read_name,
     read_norm,
     read_prune,
     read_tolerance,
@@ -99,8 +100,8 @@ def run_build(options: Options, watch: Stopwatch) -> Built:
     if runs:
         check_emulator(board)
     with watch.stage("generate"):
-        library = generate.library(program.fixed)
-        sources = generate.firmware(program.fixed, board)
+        library = generate.library(program.fixed, options.name)
+        sources = generate.firmware(program.fixed, board, options.name)
     with watch.stage("compile"):
         firmware = crossbuild.run(sources, board, options.compiler)
     if runs:
@@ -154,7 +155,7 @@ def run_certify(options: Options, watch: Stopwatch) -> Certified:
     check_no_folder(path)
     program = _program(options, watch)
     with watch.stage("generate"):
-        library = generate.library(program.fixed)
+        library = generate.library(program.fixed, options.name)
     try:
         claim = _claim(program, options, (library, None), watch)
     except Interrupted as interrupted:
@@ -184,6 +185,7 @@ def _program(options: Options, watch: Stopwatch) -> Program:
     choose_crew(options)
     read_decision(options)
     read_prune(options)
+    read_name(options)
     with watch.stage("import"):
         network = importer.run(options.model)
         check_decision(options, network)

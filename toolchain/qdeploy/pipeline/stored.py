@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qdeploy import importer
+from qdeploy import generate, importer
 from qdeploy.diagnostics import InputError, Where
 from qdeploy.ir import CompilerIdentity, Firmware, FixedNetwork, Network, program_digest
 from qdeploy.pipeline.artifacts import MARKER
 from qdeploy.pipeline.claims import Claim, read_claim
+from qdeploy.proof import Certificate
 
 REBUILD = "build it again with qdeploy build"
 
@@ -42,7 +43,7 @@ def read_build(folder: Path) -> Stored:
     network = importer.run(folder / "model" / Path(name).name)
     claim = read_claim(_bytes(folder, "certificate.json"), network)
     fixed = claim.certificate.program
-    firmware = _firmware(folder, image, fixed)
+    firmware = _firmware(folder, image, claim.certificate)
     if "/" in firmware.board:
         raise _damaged(folder, MARKER, "its board is no board's name")
     if claim.subjects.get("firmware.elf") != hashlib.sha256(firmware.elf).hexdigest():
@@ -66,7 +67,8 @@ def _summary(folder: Path) -> dict[str, Any]:
     return data
 
 
-def _firmware(folder: Path, image: dict[str, Any], fixed: FixedNetwork) -> Firmware:
+def _firmware(folder: Path, image: dict[str, Any], certificate: Certificate) -> Firmware:
+    digest = program_digest(certificate.program)
     try:
         name, _, version = str(image["compiler"]).partition(" ")
         compiler = CompilerIdentity(name, version, tuple(map(str, image["compiler_flags"])))
@@ -80,7 +82,8 @@ def _firmware(folder: Path, image: dict[str, Any], fixed: FixedNetwork) -> Firmw
             ram_bytes=int(image["ram_bytes"]),
             stack_bytes=image["stack_bytes"],
             compiler=compiler,
-            program_digest=program_digest(fixed),
+            program_digest=digest,
+            model_symbol=generate.Names(certificate.library_name, digest).symbol,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(folder, MARKER, f"its firmware part lacks {error}") from error

@@ -35,9 +35,9 @@ class _ModelInfo(ctypes.Structure):
 class HostDevice:
     """A loaded library."""
 
-    def __init__(self, library: ctypes.CDLL, compiler: str) -> None:
+    def __init__(self, library: ctypes.CDLL, model: str, compiler: str) -> None:
         self.retries = 0
-        self._model = _ModelInfo.in_dll(library, "qd_model")
+        self._model = _ModelInfo.in_dll(library, model)
         self._compiler = compiler
 
     def identify(self) -> DeviceIdentity:
@@ -88,7 +88,7 @@ class Host:
             path.write_bytes(firmware.elf)
             library = ctypes.CDLL(str(path))
             try:
-                yield HostDevice(library, compiler)
+                yield HostDevice(library, firmware.model_symbol, compiler)
             finally:
                 _ctypes.dlclose(library._handle)  # noqa: SLF001  ctypes has no other way
 
