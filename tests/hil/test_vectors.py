@@ -52,6 +52,24 @@ def test_a_clock_that_is_not_the_emulators_is_noticed_and_the_right_one_named(na
     assert trace.uncounted.endswith(f"clock_hz = {right} would fit")
 
 
+@pytest.mark.parametrize("compiler", devices.ARM_COMPILERS)
+@pytest.mark.parametrize("name", ["virtual-m4", "microbit"])
+def test_a_library_with_a_name_runs_and_costs_the_same(name, compiler):
+    board = boards.load(name)
+    devices.need_compiler(board, compiler)
+    devices.need_emulator(board)
+    program, plain = devices.program(8), devices.image(8, name, compiler)
+    named = crossbuild.run(generate.firmware(program, board, "tilt"), board, compiler)
+    assert devices.symbol(named.elf, named.model_symbol)
+    assert named.model_symbol == f"tilt_model_{named.program_digest}"
+    cost = ("flash_bytes", "ram_bytes", "stack_bytes")
+    assert [getattr(named, c) for c in cost] == [getattr(plain, c) for c in cost]
+    vectors = devices.vectors(program)
+    traces = [deploy.run(image, board, vectors) for image in (named, plain)]
+    assert np.array_equal(traces[0].outputs, vectors.expected)
+    assert traces[0].instructions == traces[1].instructions > 100
+
+
 COUNTERS = {
     ("QD_COUNTER_NONE", False): "there is no counter",
     ("QD_COUNTER_CYCLES", False): "an emulator has no cycles",
