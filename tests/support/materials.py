@@ -78,7 +78,7 @@ def firmware() -> Firmware:
     compiler = CompilerIdentity("clang", "22.1", ("-Os", "-mcpu=cortex-m4"))
     image = (b"\x7fELF", b":00", b"\x00", b"map")
     digest = program_digest(small_program())
-    made = (2048, 96, 128, compiler, digest, f"qd_model_{digest}")
+    made = (2048, 96, 128, compiler, digest, f"qd_model_{digest}", {"cpu": "cortex-m4"})
     return Firmware("virtual-m4", *image, *made)
 
 

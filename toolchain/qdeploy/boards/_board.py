@@ -80,6 +80,8 @@ class Board:
     """`vendor:product` of the board's serial port, to find it by; empty where unknown."""
     file: str
     """Its board.toml, as errors call it."""
+    folder: Path | None
+    """Where that lies; None where only the facts are known."""
     own: bool = False
     """Whether it is a user's, and none that comes with qdeploy."""
 

@@ -44,9 +44,9 @@ def _region(region: Region) -> dict[str, int]:
 
 
 def first_difference(one: Board, other: Board) -> tuple[str, object, object] | None:
-    """Return the first fact that shapes an image and differs: its key, and both values."""
+    """Return the first fact that shapes an image and differs, the core before all: key, values."""
     left, right = _shaping(one), _shaping(other)
-    for key in sorted({*left, *right}):
+    for key in sorted({*left, *right}, key=lambda key: (key != "cpu", key)):
         if left.get(key) != right.get(key):
             return key, left.get(key), right.get(key)
     return None

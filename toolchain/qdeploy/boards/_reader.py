@@ -56,6 +56,7 @@ def _board(table: Table, name: str, file: str, folder: Path | None) -> Board:
         flasher=_flasher(table),
         usb=table.take_or("usb", ""),
         file=file,
+        folder=folder,
     )
     table.done()
     return board

@@ -10,6 +10,7 @@ from pathlib import Path
 from qdeploy.diagnostics import InputError, Where
 
 ENTRY = "board.c"
+FACTS = "board.toml"
 SOURCES_IN = "board"
 """The folder of a board's files among all those of a firmware."""
 SUFFIXES = (".c", ".h", ".S", ".s")

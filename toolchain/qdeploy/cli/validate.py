@@ -9,7 +9,7 @@ from qdeploy.cli._progress import progress
 from qdeploy.cli._text import statement_lines, time_line, verdict_lines
 from qdeploy.diagnostics import ExitCode, QdeployError
 from qdeploy.pipeline.artifacts import check_no_folder, write_file
-from qdeploy.pipeline.device import run_validate
+from qdeploy.pipeline.device import DeviceOptions, run_validate
 from qdeploy.pipeline.junit import junit_bytes, junit_error_bytes
 
 EXAMPLE = """\b
@@ -26,6 +26,11 @@ Example:
     "rfc2217://HOST:PORT. Default: the board's emulator.",
 )
 @click.option(
+    "--board",
+    metavar="B",
+    help="Another board with the same hardware, by name or folder. Default: the one of the build.",
+)
+@click.option(
     "--vectors",
     metavar="N|X.npz",
     help="How many vectors to choose, or a file with an array x of inputs. Default: those of OUT.",
@@ -37,7 +42,9 @@ Example:
     help="Also write the result as JUnit XML, for a test rack.",
 )
 @json_option
-def command(folder: Path, port: str | None, vectors: str | None, junit: Path | None) -> Answer:
+def command(
+    folder: Path, port: str | None, board: str | None, vectors: str | None, junit: Path | None
+) -> Answer:
     """Run the device of a build folder and check it against model, program and certificate.
 
     Every output must equal the program's integers, and stay within the proven bound of the network.
@@ -46,7 +53,7 @@ def command(folder: Path, port: str | None, vectors: str | None, junit: Path | N
         check_no_folder(junit)
     try:
         with progress() as watch:
-            result = run_validate(folder, port, vectors, watch)
+            result = run_validate(DeviceOptions(folder, port, board, vectors), watch)
     except QdeployError as error:
         if junit is not None:
             write_file(junit, junit_error_bytes(folder.name, error))

@@ -4,7 +4,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from qdeploy.boards import ENTRY, SOURCES_IN, Board, Hardware
+from qdeploy.boards import ENTRY, SOURCES_IN, Board, Hardware, facts
 from qdeploy.crossbuild._complaints import not_compiling, not_linking
 from qdeploy.crossbuild._image import flat_binary, intel_hex, read_image
 from qdeploy.crossbuild._process import ToolFailedError, run_tool
@@ -107,4 +107,5 @@ def _collect(chosen: Toolchain, folder: Path, board: Board) -> Firmware:
         compiler=CompilerIdentity(chosen.name, chosen.version, chosen.flags),
         program_digest=image.program_digest,
         model_symbol=image.model_symbol,
+        board_facts=facts(board),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +44,5 @@ class Firmware:
     program_digest: str
     model_symbol: str
     """What the linker knows the model's description by."""
+    board_facts: Mapping[str, Any]
+    """What the board was when the image was built for it, as plain values."""

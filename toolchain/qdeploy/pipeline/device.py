@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qdeploy import boards, deploy, validate
+from qdeploy import deploy, validate
 from qdeploy.diagnostics import UsageError
 from qdeploy.ir import Vectors, Verdict
+from qdeploy.pipeline.board import choose_board
 from qdeploy.pipeline.claims import bound_of
 from qdeploy.pipeline.stopwatch import Stopwatch
 from qdeploy.pipeline.stored import Stored, read_build
@@ -29,15 +30,26 @@ class Validated:
     """build.json's object, with this validation."""
 
 
-def run_validate(folder: Path, port: str | None, wanted: str | None, watch: Stopwatch) -> Validated:
+@dataclass(frozen=True, slots=True)
+class DeviceOptions:
+    """What may be asked of `qdeploy validate`, in the words of the command line."""
+
+    folder: Path
+    port: str | None = None
+    board: str | None = None
+    """None: the one that the build was made for."""
+    vectors: str | None = None
+
+
+def run_validate(options: DeviceOptions, watch: Stopwatch) -> Validated:
     """Check the folder, run its device on the wanted vectors, and compare."""
     with watch.stage("check"):
-        stored = read_build(folder)
-    board = boards.load(stored.firmware.board)
+        stored = read_build(options.folder)
+    board = choose_board(stored, options.board)
     with watch.stage("vectors"):
-        vectors = _vectors(stored, wanted)
+        vectors = _vectors(stored, options.vectors)
     with watch.stage("run"):
-        trace = deploy.run(stored.firmware, board, vectors, port=port)
+        trace = deploy.run(stored.firmware, board, vectors, port=options.port)
     with watch.stage("validate"):
         bound = bound_of(stored.claim.statement)
         verdict = validate.run(stored.network, stored.fixed, bound, vectors, trace)

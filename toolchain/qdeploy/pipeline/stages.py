@@ -4,6 +4,7 @@ Firmware is compiled before the bound is sought: a missing compiler or device sh
 of in a second, not after a minute of proof search.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,11 +125,19 @@ def run_build(options: Options, watch: Stopwatch) -> Built:
     code = decide(claim.statement, verdict, tolerance, norm)
     summary = {
         **certificate_summary(material, code, watch),
+        "board_folder": board_folder(board, folder),
         "firmware": describe_firmware(firmware),
         "validation": None if verdict is None else describe_verdict(verdict),
     }
     write_folder(folder, {**files, "build.json": outfolder.json_bytes(summary)})
     return Built(material, summary, code, folder, explain_tolerance(claim.statement, options))
+
+
+def board_folder(board: Board, out: Path) -> str | None:
+    """Return the way from a build's folder to the user's own board; both may move together."""
+    if not board.own or board.folder is None:
+        return None
+    return Path(os.path.relpath(board.folder, out.resolve())).as_posix()
 
 
 def runs_by_itself(board: Board) -> bool:

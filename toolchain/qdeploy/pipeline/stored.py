@@ -26,6 +26,8 @@ class Stored:
     fixed: FixedNetwork
     claim: Claim
     firmware: Firmware
+    board_folder: str | None
+    """The way from the folder to the user's own board; None for a board of qdeploy."""
 
 
 def read_build(folder: Path) -> Stored:
@@ -48,7 +50,14 @@ def read_build(folder: Path) -> Stored:
         raise _damaged(folder, MARKER, "its board is no board's name")
     if claim.subjects.get("firmware.elf") != hashlib.sha256(firmware.elf).hexdigest():
         raise _damaged(folder, "firmware/firmware.elf", "the certificate is for another image")
-    return Stored(folder, summary, network, fixed, claim, firmware)
+    return Stored(folder, summary, network, fixed, claim, firmware, _board_folder(folder, summary))
+
+
+def _board_folder(folder: Path, summary: dict[str, Any]) -> str | None:
+    found = summary.get("board_folder")
+    if found is not None and not isinstance(found, str):
+        raise _damaged(folder, MARKER, "its board_folder is no path")
+    return found
 
 
 def _summary(folder: Path) -> dict[str, Any]:
@@ -83,6 +92,7 @@ def _firmware(folder: Path, image: dict[str, Any], certificate: Certificate) -> 
             stack_bytes=image["stack_bytes"],
             compiler=compiler,
             program_digest=digest,
+            board_facts=dict(image["board_facts"]),
             model_symbol=generate.Names(certificate.library_name, digest).symbol,
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -194,6 +194,7 @@ def describe_firmware(firmware: Firmware) -> dict[str, Any]:
     """Return the `firmware` part."""
     return {
         "board": firmware.board,
+        "board_facts": dict(firmware.board_facts),
         "compiler": f"{firmware.compiler.name} {firmware.compiler.version}",
         "compiler_flags": list(firmware.compiler.flags),
         "flash_bytes": firmware.flash_bytes,
