@@ -112,6 +112,18 @@ def test_an_error_inside_a_header_of_ours_is_told_where_it_is_included(home, com
     assert str(error.where).startswith("board/board.c:")
 
 
+def test_a_board_that_runs_anothers_image_is_told_of_that_ones_file(home):
+    other = home.parent / "other"
+    other.mkdir()
+    (other / "board.toml").write_text(
+        'title = "x"\nimage_of = "board"\nverified = "build"\nhow = "x"\n'
+    )
+    edit(home, EDIT, f"    nonsense();\n{EDIT}")
+    with pytest.raises(InputError) as caught:
+        devices.build(devices.program(3), boards.load("./other"))
+    assert str(caught.value.where) == f"board/board.c:{line_of(home, 'nonsense')}"
+
+
 def test_a_folder_elsewhere_is_named_in_full(home, tmp_path, monkeypatch):
     edit(home, EDIT, f"    nonsense();\n{EDIT}")
     (tmp_path / "elsewhere").mkdir()
@@ -282,7 +294,7 @@ def a_pipe(home):
 
 def a_folder(home):
     (home / "folder.c").mkdir()
-    (home / "folder.c" / "x.txt").write_text("")
+    (home / "folder.c" / "x.h").write_text("")
 
 
 def a_broken_link(home):

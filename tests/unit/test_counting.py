@@ -103,6 +103,16 @@ def test_a_miscounting_emulator_without_a_clock_does_not_blame_one():
     assert found == counting.Cost(None, "a loop of 10000 instructions counts as 5000")
 
 
+def test_an_inference_cannot_cost_less_than_nothing():
+    device = Counter(lambda n: n)
+    device.infer = lambda codes: Answers(np.zeros((1, 1)), (-30,))
+    assert (
+        "less than an empty function"
+        in counting.count_instructions(device, CODES, UNICORN, BOARD).why_not
+    )
+    assert counting.count_cycles(device, (3000, -1)).count is None
+
+
 def test_an_inference_beyond_the_counter_has_no_count():
     assert "does not fit" in qemu(lambda n: None).why_not
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from qdeploy.boards._board import Board, Emulator, Flasher, Hardware, Region, Uart, Verified
 from qdeploy.boards._facts import facts, first_difference
 from qdeploy.boards._reader import CPUS, read_board, read_facts
-from qdeploy.boards._sources import ENTRY, FACTS, SOURCES_IN, read_sources
+from qdeploy.boards._sources import ENTRY, FACTS, SOURCES_IN, from_here, read_sources
 from qdeploy.diagnostics import UsageError
 from qdeploy.resources import folder
 
@@ -30,6 +30,7 @@ __all__ = [
     "all_boards",
     "facts",
     "first_difference",
+    "from_here",
     "load",
     "read_board",
     "read_facts",

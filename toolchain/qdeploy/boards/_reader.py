@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from qdeploy.boards._board import Board, Emulator, Flasher, Hardware, Region, Uart, Verified
-from qdeploy.boards._sources import ENTRY, shown
+from qdeploy.boards._sources import ENTRY, from_here
 from qdeploy.boards._toml import Table, read_table
 from qdeploy.diagnostics import InputError
 
@@ -32,7 +32,7 @@ def read_board(folder: Path) -> Board:
     Raises:
         InputError: the file is missing or wrong; it names the key and the fix.
     """
-    file = shown(folder / "board.toml")
+    file = from_here(folder / "board.toml")
     return _board(read_table(folder / "board.toml", file), folder.name, file, folder)
 
 
@@ -86,7 +86,7 @@ def _hardware_of(table: Table, folder: Path) -> Hardware:
     if not other.replace("-", "").isalnum():
         raise table.error("image_of", f"{other!r} is no board's name", "name a folder beside it")
     home = folder.parent / other
-    original = read_table(home / "board.toml", shown(home / "board.toml"))
+    original = read_table(home / "board.toml", from_here(home / "board.toml"))
     hardware = None if "image_of" in original else _hardware(original, home)
     if hardware is None:
         raise table.error("image_of", f"{other} has no image of its own", "name one with a board.c")

@@ -89,10 +89,10 @@ def _content(path: Path, name: str) -> bytes:
 
 
 def _wrong(path: Path, what: str, fix: str) -> InputError:
-    return InputError(what, where=Where(shown(path)), fix=f"{fix}; see docs/add-a-board.md")
+    return InputError(what, where=Where(from_here(path)), fix=f"{fix}; see docs/add-a-board.md")
 
 
-def shown(path: Path) -> str:
+def from_here(path: Path) -> str:
     """Return a path as a person would type it: from where they are, if it lies below."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -54,7 +54,8 @@ def _compile_board(chosen: Toolchain, folder: Path, board: Board) -> None:
     What lies in folders below is found like a compiler's own headers, and so without a warning.
     """
     own = folder / SOURCES_IN
-    files = sorted(p.relative_to(own).as_posix() for p in own.rglob("*") if p.suffix in _COMPILED)
+    found = [p for p in own.rglob("*") if p.is_file() and p.suffix in _COMPILED]
+    files = sorted(p.relative_to(own).as_posix() for p in found)
     below = sorted(p.relative_to(folder).as_posix() for p in own.rglob("*") if p.is_dir())
     search = ["-I.", f"-I{SOURCES_IN}", *(word for name in below for word in ("-isystem", name))]
     defines = [f"-D{define}" for define in (board.hardware.defines if board.hardware else ())]

@@ -7,7 +7,7 @@ folder, or for want of something in it, is for its author to correct. All else i
 import re
 from pathlib import Path
 
-from qdeploy.boards import ENTRY, SOURCES_IN, Board
+from qdeploy.boards import ENTRY, SOURCES_IN, Board, from_here
 from qdeploy.crossbuild._process import ToolFailedError
 from qdeploy.diagnostics import InputError, Where
 
@@ -67,4 +67,5 @@ def _plain(line: str) -> str:
 
 def _shown(name: str, board: Board) -> str:
     """Return the user's own name for a file of the board's folder."""
-    return str(Path(board.file).parent / name)
+    home = None if board.hardware is None else board.hardware.home
+    return from_here((home or Path(SOURCES_IN)) / name)

@@ -39,6 +39,7 @@ class Cost:
 
 NOTHING = Cost(None)
 _TOO_LONG = Cost(None, "an inference does not fit the board's counter")
+_TOO_SHORT = Cost(None, "an inference counts as less than an empty function")
 NO_COUNTER = Cost(None, "qd_board_counter() of board.c says that there is no counter")
 NO_CYCLES = Cost(
     None, "an emulator has no cycles; let qd_board_counter() of board.c return QD_COUNTER_TICKS"
@@ -62,6 +63,8 @@ def count_instructions(
         return _TOO_LONG
     # The empty function that was subtracted consists of its return.
     instructions = tool.instructions(ticks, board) + 1
+    if instructions < 1:
+        return _TOO_SHORT
     as_long = -(-instructions // _A_TURN)
     for turns in (min(max(_LONG_TURNS, as_long), MOST_TURNS), _SHORT_TURNS):
         try:
@@ -81,13 +84,11 @@ def _miscounted(turns: int, counted: int | None, tool: EmulatorTool, board: Boar
         return said
     stated = board.hardware.clock_hz
     fitting = _likely_clock(stated, counted, _A_TURN * turns)
+    if fitting == stated:
+        return said
     return (
-        said
-        if fitting == stated
-        else (
-            f"{said}: clock_hz = {stated} in board.toml is not the emulator's clock; "
-            f"clock_hz = {fitting} would fit"
-        )
+        f"{said}: clock_hz = {stated} in board.toml is not the emulator's clock; "
+        f"clock_hz = {fitting} would fit"
     )
 
 
@@ -105,8 +106,11 @@ def _likely_clock(stated: int, counted: int, expected: int) -> int:
 
 def count_cycles(device: Device, counts: tuple[int | None, ...]) -> Cost:
     """Return the most cycles that an inference took, if the device's counter is plausible."""
-    if None in counts:
+    found = [count for count in counts if count is not None]
+    if len(found) < len(counts):
         return _TOO_LONG
+    if min(found) < 0:
+        return _TOO_SHORT
     try:
         short, long = (device.count_loop(turns) for turns in (_LONG_TURNS // 10, _LONG_TURNS))
     except NoSuchRequestError:
@@ -116,7 +120,7 @@ def count_cycles(device: Device, counts: tuple[int | None, ...]) -> Cost:
     cycles_each = Fraction(long, _A_TURN * _LONG_TURNS)
     straight = abs(long - 10 * short) <= _CROOKED * long
     if straight and _FASTEST <= cycles_each <= _SLOWEST:
-        return Cost(max(count for count in counts if count is not None))
+        return Cost(max(found))
     return Cost(
         None,
         f"the counter shows {short} and {long} cycles for loops of {_A_TURN * _LONG_TURNS // 10} "

@@ -32,27 +32,30 @@ _REMOTE = {
 
 def refused(address: str, error: Exception) -> MissingToolError:
     """Say why a port cannot be opened."""
-    number = _number(error)
+    number, words = _reason(error)
     if "://" in address:
-        what = _REMOTE.get(number, f"cannot be opened: {error}")
+        what = _REMOTE.get(number, f"cannot be reached: {words}" if number else "is no address")
         fix = "name a server as socket://HOST:PORT or rfc2217://HOST:PORT, and start it first"
         return MissingToolError(f"the port {address} {what}", fix=fix)
-    what, fix = _LOCAL.get(number, (f"cannot be opened: {error}", _NAME_ONE))
+    what, fix = _LOCAL.get(number, (f"cannot be opened: {words or error}", _NAME_ONE))
     return MissingToolError(f"the port {address} {what}", fix=fix + _others(number))
 
 
-def _number(error: BaseException) -> int:
-    """Return the system's error number; pyserial keeps some only in the exception before."""
+def _reason(error: BaseException) -> tuple[int, str]:
+    """Return the system's error number and words; 0 where it was not even asked.
+
+    pyserial keeps some only in the exception before, and puts words of its own in their place.
+    """
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno is not None:
-            return seen.errno
+            return seen.errno, (seen.strerror or "").lower()
         if isinstance(seen, termios.error):
-            return int(seen.args[0])
+            return int(seen.args[0]), str(seen.args[1]).lower()
         if isinstance(seen, TimeoutError):
-            return errno.ETIMEDOUT
+            return errno.ETIMEDOUT, "it does not answer in time"
         seen = seen.__cause__ or seen.__context__
-    return 0
+    return 0, ""
 
 
 def _others(number: int) -> str:
