@@ -260,6 +260,19 @@ def test_a_header_of_ours_cannot_be_hidden(home):
 
 
 @both
+def test_no_date_reaches_an_image(home, compiler):
+    add(
+        home, vendor__about_c='const char *about(void) { return "built " __DATE__ " " __TIME__; }\n'
+    )
+    edit(
+        home,
+        EDIT,
+        f"    extern const char *about(void);\n    (void)*(volatile const char *)about();\n{EDIT}",
+    )
+    assert b"built Jan  1 1970 00:00:00" in built(compiler).elf
+
+
+@both
 def test_a_title_cannot_end_the_comment_it_stands_in(home, compiler):
     path = home / "board.toml"
     title = 'title = "a */ nonsense; /* b\\n#error no"\n'
