@@ -152,7 +152,7 @@ void qd_main(void)
 {
     qd_board_init();
     for (;;) {
-        qd_board_write((uint8_t)(qd_board_read() * 7u + qd_model.in_bytes));
+        qd_board_write((uint8_t)(qd_board_read() * 7u + QD_MODEL.in_bytes));
     }
 }
 """
