@@ -88,6 +88,17 @@ def test_codes_of_16_bits_need_no_long_product_on_the_smallest_core(programs, co
     assert _multiplies(command, rest, "-O2", nm, tmp_path) is True
 
 
+@pytest.mark.parametrize("cpu", [*compilers.CORES, "cortex-m0plus", "cortex-m23", "cortex-m55"])
+@pytest.mark.parametrize("compiler", compilers.CROSS)
+def test_only_cores_without_a_long_product_take_short_ones(compiler, cpu, tmp_path):
+    """The others multiply and add in one instruction, which short products would take from them."""
+    (tmp_path / "x.c").write_text('#include "qd_dense.h"\nVALUE QD_SHORT_PRODUCTS\n')
+    include = ["-I", str(batch.FIRMWARE / "include")]
+    command = [*compilers.CROSS[compiler](cpu), *include, "-E", str(tmp_path / "x.c")]
+    said = batch.tool(command).decode().split("VALUE ")[1].strip()
+    assert said == str(int(cpu in ("cortex-m0", "cortex-m0plus", "cortex-m23")))
+
+
 def _multiplies(command, kernels, level, nm, folder):
     """Whether any of the kernels calls the long multiplication."""
     unit, target = folder / "kernels.c", str(folder / "kernels.o")
