@@ -13,8 +13,8 @@
 
 /* The head of the kernel for codes of x bits. */
 #define QD_CLIP_KERNEL(x) QD_CLIP_KERNEL_EXPANDED(x)
-#define QD_CLIP_KERNEL_EXPANDED(x) \
-    void qd_clip_x##x(uint32_t n, int##x##_t lo, int##x##_t hi, const int##x##_t *in, \
-                      int##x##_t *out)
+#define QD_CLIP_KERNEL_EXPANDED(x)                                              \
+    void QD_NAME(_clip_x##x)(uint32_t n, int##x##_t lo, int##x##_t hi,          \
+                             const int##x##_t *in, int##x##_t *out)
 
 #endif

@@ -24,11 +24,11 @@ typedef struct {
 
 /* The head of the kernel for these two widths: codes, accumulator. */
 #define QD_LEAKY_RELU_KERNEL(x, a) QD_LEAKY_RELU_KERNEL_EXPANDED(x, a)
-#define QD_LEAKY_RELU_KERNEL_EXPANDED(x, a)      \
-    void qd_leaky_relu_x##x##_a##a(              \
-        const qd_leaky_relu_layer *layer,        \
-        const int16_t *slope, /* one, or n */    \
-        const int##x##_t *in, /* n codes */      \
+#define QD_LEAKY_RELU_KERNEL_EXPANDED(x, a)   \
+    void QD_NAME(_leaky_relu_x##x##_a##a)(    \
+        const qd_leaky_relu_layer *layer,     \
+        const int16_t *slope, /* one, or n */ \
+        const int##x##_t *in, /* n codes */   \
         int##x##_t *out)      /* n codes */
 
 #endif

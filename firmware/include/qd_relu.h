@@ -13,6 +13,6 @@
 /* The head of the kernel for codes of x bits. */
 #define QD_RELU_KERNEL(x) QD_RELU_KERNEL_EXPANDED(x)
 #define QD_RELU_KERNEL_EXPANDED(x) \
-    void qd_relu_x##x(uint32_t n, const int##x##_t *in, int##x##_t *out)
+    void QD_NAME(_relu_x##x)(uint32_t n, const int##x##_t *in, int##x##_t *out)
 
 #endif

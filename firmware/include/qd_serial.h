@@ -22,6 +22,7 @@ enum {
     QD_IDENTIFY = 0x02,
     QD_INFER = 0x03,
     QD_RESET = 0x04,
+    QD_CALIBRATE = 0x05,
     QD_REPLY = 0x80,
     QD_FAULT = 0xFE,
     QD_REFUSED = 0xFF

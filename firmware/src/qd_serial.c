@@ -20,6 +20,8 @@
 
 enum { TOKEN_MAX = 64, COMPILER_MAX = 48, IDENTITY_SIZE = 64 };
 
+#define TURNS_MAX (1u << 23) /* as many instructions as 24 bits count */
+
 /* A reply being filled: the payload begins behind the header. */
 typedef struct {
     uint8_t *payload;
@@ -138,6 +140,17 @@ static void infer(const qd_serial *serial, uint32_t size, reply_t *reply)
     }
 }
 
+static void calibrate(const uint8_t *payload, uint32_t size, reply_t *reply)
+{
+    const uint32_t turns = size == 4u ? get32(payload) : 0u;
+    if (turns == 0u || turns > TURNS_MAX) {
+        refuse(reply, QD_REFUSED_PAYLOAD);
+        return;
+    }
+    put32(reply->payload, qd_timed_known(turns));
+    reply->size = 4;
+}
+
 /* A whole packet of our version: do what it asks. */
 static void obey(const qd_serial *serial, uint32_t size, reply_t *reply)
 {
@@ -154,6 +167,9 @@ static void obey(const qd_serial *serial, uint32_t size, reply_t *reply)
         infer(serial, size, reply);
         break;
     case QD_RESET:
+        break;
+    case QD_CALIBRATE:
+        calibrate(payload, size, reply);
         break;
     default:
         refuse(reply, QD_REFUSED_COMMAND);

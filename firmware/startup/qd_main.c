@@ -4,7 +4,7 @@
 #include "qd_serial.h"
 #include "qd_start.h"
 
-extern const qd_model_info qd_model;
+extern const qd_model_info QD_MODEL;
 
 /* Packets hold codes of up to 32 bits at 4-byte borders: hence the union. */
 static union {
@@ -20,7 +20,7 @@ static union {
 void qd_main(void)
 {
     const qd_serial serial = {
-        &qd_model, request.bytes, sizeof request.bytes, reply.bytes, sizeof reply.bytes,
+        &QD_MODEL, request.bytes, sizeof request.bytes, reply.bytes, sizeof reply.bytes,
     };
     qd_board_init();
     for (;;) {

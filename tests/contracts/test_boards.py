@@ -1,9 +1,11 @@
 """What holds for every board there is, and what a wrong board.toml is told."""
 
+import re
 import shutil
+from dataclasses import replace
 
 import pytest
-from qdeploy import boards
+from qdeploy import boards, generate
 from qdeploy.boards import Verified
 from qdeploy.deploy._members import known_emulators
 from qdeploy.diagnostics import ExitCode, InputError, UsageError
@@ -41,7 +43,7 @@ def test_facts_make_sense(name):
         flash, ram = board.hardware.flash, board.hardware.ram
         assert flash.start + flash.bytes <= ram.start or ram.start + ram.bytes <= flash.start
         assert board.hardware.uart.baud == 115_200
-        assert board.hardware.board_c.is_file()
+        assert (board.hardware.home / "board.c").is_file()
 
 
 @pytest.mark.parametrize("name", devices.ALL)
@@ -69,6 +71,28 @@ def test_every_board_gets_an_image_that_fits(name, compiler):
     assert stack_top == hardware.ram.start + hardware.stack_bytes
     assert reset & ~1 == devices.symbol(image.elf, "qd_reset")
     assert hardware.flash.start <= reset < hardware.flash.start + len(image.bin)
+
+
+@pytest.mark.parametrize("program", [3, 8, "wide"])
+@pytest.mark.parametrize("ram", [2048, 16_384, 4_194_304])
+def test_the_serial_buffers_take_a_few_vectors_and_no_more(program, ram):
+    """One vector and one result at least, which a wide network's fill alone."""
+    board = boards.load("mps2-an385")
+    memory = replace(board.hardware.ram, bytes=ram)
+    small = replace(board, hardware=replace(board.hardware, ram=memory))
+    fixed = devices.program(program)
+    config = generate.firmware(fixed, small).files["qd_config.h"].decode()
+    request, reply = (int(re.search(rf"{n}_BYTES (\d+)u", config)[1]) for n in ("REQUEST", "REPLY"))
+    vector, result = (
+        t.tensor.size * t.format.container_bits // 8 for t in (fixed.input, fixed.output)
+    )
+    assert request >= max(128, vector)
+    assert reply >= max(128, 4 + result)
+    assert request % 4 == reply % 4 == 0
+    assert request <= max(128, vector + 3, min(512, ram // 16))
+    assert reply <= max(128, 4 + result + 3, min(512, ram // 16))
+    batch = min(request // vector, reply // (4 + -(-result // 4) * 4))
+    assert batch == 1 or batch * (vector + result) <= 512
 
 
 def test_a_new_board_is_one_folder(tmp_path):

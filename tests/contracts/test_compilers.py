@@ -49,7 +49,7 @@ def test_warnings_are_errors():
     """What we generate and write is built under every warning the house has."""
     board = boards.load("virtual-m4")
     tree = dict(generate.firmware(devices.program(3), board).files)
-    tree["board.c"] += b"\nint qd_undeclared(void) { return 0; }\n"
+    tree["qd_serial.c"] += b"\nint qd_undeclared(void) { return 0; }\n"
     for name in devices.ARM_COMPILERS:
         devices.need_compiler(board, name)
         with pytest.raises(RuntimeError, match="qd_undeclared"):

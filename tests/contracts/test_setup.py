@@ -22,7 +22,7 @@ def tools(action, **environment):
 def test_missing_tools_are_named_and_fail_only_in_ci(environment, code):
     run = tools("report", **environment)
     assert run.returncode == code
-    for package in ("gcc", "clang", "gcc-arm-none-eabi", "qemu-system-arm"):
+    for package in ("gcc", "clang", "cmake", "gcc-arm-none-eabi", "qemu-system-arm"):
         assert re.search(rf"apt-get install .*\b{package}\b", run.stderr)
 
 

@@ -51,6 +51,14 @@ def test_host_code_equals_python(programs, compiler, level, tmp_path):
 
 
 @pytest.mark.parametrize("compiler", compilers.HOST)
+def test_short_products_equal_python(programs, compiler, tmp_path):
+    """As cores without a long multiplication take them; an overflow would end the process."""
+    forced = [*compilers.host(compiler), "-DQD_SHORT_PRODUCTS=1"]
+    executable = batch.sanitized(programs, forced, tmp_path)
+    assert batch.differences(programs, batch.run_executable(programs, executable)) == []
+
+
+@pytest.mark.parametrize("compiler", compilers.HOST)
 def test_sanitizers_see_nothing(programs, compiler, tmp_path):
     """No undefined behaviour, no byte read or written beyond a table, a buffer or a vector."""
     executable = batch.sanitized(programs, compilers.host(compiler), tmp_path)

@@ -74,6 +74,39 @@ def test_an_accumulator_of_32_bits_needs_no_help_on_the_smallest_core(programs, 
         assert undefined_symbols([str(tmp_path / "kernels.o")], nm) == set(), level
 
 
+@pytest.mark.parametrize("compiler", compilers.CROSS)
+def test_codes_of_16_bits_need_no_long_product_on_the_smallest_core(programs, compiler, tmp_path):
+    """Only the sum is long there, and the products of wider codes."""
+    kernels = sorted((programs.folder / "runtime").glob("qd_dense_*_a64.c"))
+    short = [k for k in kernels if "_w32" not in k.name and "_x32" not in k.name]
+    assert (len(kernels), len(short)) == (27, 12)
+    command = [*compilers.CROSS[compiler]("cortex-m0"), "-I", str(batch.FIRMWARE / "include")]
+    nm = require_tool("arm-none-eabi-nm", "binutils-arm-none-eabi")
+    for level in LEVELS:
+        assert _multiplies(command, short, level, nm, tmp_path) is False
+    rest = sorted(set(kernels) - set(short))
+    assert _multiplies(command, rest, "-O2", nm, tmp_path) is True
+
+
+@pytest.mark.parametrize("cpu", [*compilers.CORES, "cortex-m0plus", "cortex-m23", "cortex-m55"])
+@pytest.mark.parametrize("compiler", compilers.CROSS)
+def test_only_cores_without_a_long_product_take_short_ones(compiler, cpu, tmp_path):
+    """The others multiply and add in one instruction, which short products would take from them."""
+    (tmp_path / "x.c").write_text('#include "qd_dense.h"\nVALUE QD_SHORT_PRODUCTS\n')
+    include = ["-I", str(batch.FIRMWARE / "include")]
+    command = [*compilers.CROSS[compiler](cpu), *include, "-E", str(tmp_path / "x.c")]
+    said = batch.tool(command).decode().split("VALUE ")[1].strip()
+    assert said == str(int(cpu in ("cortex-m0", "cortex-m0plus", "cortex-m23")))
+
+
+def _multiplies(command, kernels, level, nm, folder):
+    """Whether any of the kernels calls the long multiplication."""
+    unit, target = folder / "kernels.c", str(folder / "kernels.o")
+    unit.write_text("".join(f'#include "{path}"\n' for path in kernels))
+    batch.tool([*command, level, "-c", str(unit), "-o", target])
+    return "__aeabi_lmul" in undefined_symbols([target], nm)
+
+
 USER_CPP = """\
 #include "model.h"
 #include "model.h"

@@ -1,5 +1,6 @@
 """What goes wrong on a line or in a device is noticed: never a wrong number, never a hang."""
 
+import errno
 import os
 import random
 import signal
@@ -19,6 +20,7 @@ from qdeploy.deploy._members import emulator
 from qdeploy.deploy._protocol import DeviceFaultError
 from qdeploy.deploy._run import reached
 from qdeploy.deploy.client import FrameClient
+from qdeploy.deploy.links._refusals import refused
 from qdeploy.deploy.links.serial_port import SerialConnection
 from qdeploy.diagnostics import ExitCode, MissingToolError, RefusedError
 from qdeploy.pipeline.doctor import diagnose
@@ -128,7 +130,7 @@ def test_a_chattering_stranger_is_no_device():
     thread = threading.Thread(target=chatter)
     thread.start()
     try:
-        with pytest.raises(MissingToolError, match="nothing answers"):
+        with pytest.raises(MissingToolError, match="no intact frame: is the baud rate 115200"):
             deploy.run(
                 devices.image(3, BOARD),
                 boards.load(BOARD),
@@ -225,8 +227,52 @@ def test_a_port_that_cannot_be_opened_is_named():
             devices.vectors(devices.program(3), 4),
             port="/dev/ttyNONE",
         )
-    assert "the port /dev/ttyNONE cannot be opened" in str(caught.value)
-    assert "dialout" in caught.value.fix
+    assert "the port /dev/ttyNONE is not there" in str(caught.value)
+    assert "plug the board in and name its port; there" in caught.value.fix
+
+
+def test_a_port_that_another_program_holds_is_named():
+    master, slave = os.openpty()
+    name = os.ttyname(slave)
+    try:
+        with (
+            devices.open_port(name),
+            pytest.raises(MissingToolError, match=f"the port {name} is in use by another program"),
+        ):
+            deploy.identify(name)
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("/dev/null", "is no serial port"),
+        (os.path.dirname(__file__), "is a folder"),  # noqa: PTH120
+        (__file__, "is no serial port"),
+        ("socket://127.0.0.1:1", "has nobody behind it: the connection is refused"),
+        ("rfc2217://127.0.0.1:1", "has nobody behind it: the connection is refused"),
+        ("socket://nowhere.invalid:1", "cannot be reached: "),
+        ("socket://", "is no address"),
+        ("socket://127.0.0.1:99999", "is no address"),
+        ("rfc2217://", "is no address"),
+        ("carrier-pigeon://x", "is no address"),
+        ("a\0b", "cannot be opened"),
+    ],
+)
+def test_what_is_no_port_is_told_what_it_is(address, says):
+    with pytest.raises(MissingToolError) as caught:
+        deploy.identify(address)
+    assert says in caught.value.what
+    assert caught.value.fix
+
+
+def test_a_user_without_permission_is_told_of_the_group():
+    """The system's answer to a user who is not root, which tests may be."""
+    error = refused("/dev/ttyACM0", PermissionError(errno.EACCES, "Permission denied"))
+    assert "may not be opened by this user" in error.what
+    assert "dialout" in error.fix
 
 
 def test_a_board_without_emulator_asks_for_a_port():

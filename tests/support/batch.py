@@ -20,7 +20,9 @@ from support import emulated
 FIRMWARE = folder("firmware")
 _PER_UNIT = 50
 _NODE_NAMES = ("weight", "bias", "layer", "slope", "values", "table")
-_FIXED_NAMES = ("qd_model", "qd_model_run", "qd_model_in_t", "qd_model_out_t", "run_untyped")
+_FIXED_NAMES = ("qd_model_in_t", "qd_model_out_t", "run_untyped")
+"""Beside those that end with the program's digest."""
+_PLAIN = "const qd_model_info qd_model = {"
 
 _HEAD = """\
 #include <stdint.h>
@@ -142,7 +144,10 @@ def write(cases, target):
         own = target / f"p{number}"
         own.mkdir()
         for name, content in generate.library(one.program).files.items():
-            (own if name.startswith("model.") else runtime).joinpath(name).write_bytes(content)
+            if name == "model.c":
+                (own / name).write_text(_renamed(content.decode(), number))
+            else:
+                (own if name == "model.h" else runtime).joinpath(name).write_bytes(content)
     for first in range(0, len(cases), _PER_UNIT):
         numbers = range(first, min(first + _PER_UNIT, len(cases)))
         unit = "".join(_include(target, n, cases[n].program) for n in numbers)
@@ -153,6 +158,14 @@ def write(cases, target):
     (target / "batch.c").write_text('#include "batch.h"\n' + _table(len(cases)) + _RUN)
     (target / "main.c").write_text(_MAIN)
     return Batch(target, tuple(cases))
+
+
+def _renamed(source, number):
+    """A model.c whose plain object, the second of its two, is called after the number."""
+    head, _, tail = source.rpartition("#undef qd_model\n")
+    assert tail.count("qd_model;") == 1
+    assert tail.count(_PLAIN) == 1
+    return f"{head}#undef qd_model\n#define qd_model qd_model_{number}\n{tail}#undef qd_model\n"
 
 
 def _include(home, number, program):

@@ -7,6 +7,7 @@ import numpy as np
 import serial
 from elftools.elf.elffile import ELFFile
 from qdeploy import boards, crossbuild, deploy, generate
+from qdeploy.deploy._members import known_emulators
 from qdeploy.deploy._run import reached
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import (
@@ -30,6 +31,12 @@ FAST = deploy.Timing(hello_s=2.0, reply_s=0.2, attempts=60)
 ALL = tuple(boards.all_boards())
 IMAGED = tuple(name for name, board in boards.all_boards().items() if board.hardware)
 EMULATED = tuple(name for name, board in boards.all_boards().items() if board.emulator)
+TIMED = tuple(
+    name
+    for name, board in boards.all_boards().items()
+    if board.emulator and known_emulators()[board.emulator.tool].keeps_time
+)
+"""Boards whose counter depends on the clock that is stated."""
 ARM_COMPILERS = ("clang", "gcc")
 HOST_COMPILERS = ("clang", "gcc", "system_clang")
 
@@ -83,7 +90,7 @@ def crashing_image(board):
     """An image whose model writes where nothing is."""
     tree = dict(generate.firmware(random_program(3), board).files)
     start = tree["model.c"].index(b"static void run_untyped")
-    end = tree["model.c"].index(b"const qd_model_info qd_model")
+    end = tree["model.c"].index(b"const qd_model_info qd_model =")
     tree["model.c"] = tree["model.c"][:start] + CRASHING_RUN + tree["model.c"][end:]
     return crossbuild.run(SourceTree(tree), board)
 

@@ -77,7 +77,9 @@ def firmware() -> Firmware:
     """An image that was never compiled."""
     compiler = CompilerIdentity("clang", "22.1", ("-Os", "-mcpu=cortex-m4"))
     image = (b"\x7fELF", b":00", b"\x00", b"map")
-    return Firmware("virtual-m4", *image, 2048, 96, 128, compiler, program_digest(small_program()))
+    digest = program_digest(small_program())
+    made = (2048, 96, 128, compiler, digest, f"qd_model_{digest}", {"cpu": "cortex-m4"})
+    return Firmware("virtual-m4", *image, *made)
 
 
 def verdict(*, bit_exact: bool = True, within_bound: bool | None = True) -> Verdict:

@@ -10,6 +10,7 @@ from qdeploy.cli import main
 from qdeploy.diagnostics import QdeployError
 from support import bad_files
 from support.controller import write_controller
+from support.folders import made_otherwise, renamed
 
 SEARCH = ("--work", "0", "--bits", "8")
 BOX = ("--inputs", "-1:1")
@@ -194,6 +195,29 @@ def test_absurd_numbers_and_names_in_build_json_are_refused(good, capsys, key, v
     data["firmware"][key] = value
     path.write_text(json.dumps(data))
     refused(capsys, good, ["validate", "out"], codes=(code,))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("stack_bytes", "many"),
+        ("stack_bytes", 1 << 40),
+        ("stack_bytes", -1),
+        ("board", "a/../../b"),
+        ("compiler_flags", 7),
+        ("board_facts", None),
+    ],
+)
+def test_absurd_numbers_and_names_that_a_certificate_binds_are_refused(good, capsys, key, value):
+    made_otherwise(good / "out", key, value)
+    refused(capsys, good, ["validate", "out"])
+
+
+@pytest.mark.parametrize("name", ["../good.onnx", "n" * 190, "", ".."])
+def test_a_model_that_a_certificate_calls_absurdly_is_refused(good, capsys, name):
+    renamed(good / "out", name)
+    refused(capsys, good, ["validate", "out"])
+    refused(capsys, good, ["verify", "out"], codes=(1, 3))
 
 
 @pytest.mark.parametrize(

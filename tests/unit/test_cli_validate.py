@@ -1,17 +1,15 @@
 """`validate` runs what a build folder holds, and believes nothing its digests do not cover."""
 
-import hashlib
 import json
 import shutil
-from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from qdeploy import proof
 from qdeploy.cli import main
 from qdeploy.pipeline.junit import junit_bytes
 from support.controller import write_controller
+from support.folders import bound_again, made_otherwise, renamed, rewritten
 from support.materials import verdict
 
 
@@ -99,41 +97,15 @@ def test_a_damaged_folder_is_refused_by_name(built, capsys, name):
     assert "Traceback" not in said.err
 
 
-def rewritten(folder, change):
-    """Change what build.json states."""
-    data = json.loads((folder / "build.json").read_text())
-    change(data)
-    (folder / "build.json").write_text(json.dumps(data))
-
-
-def attested(folder, change):
-    """Write the certificate and build.json again, with another digest or model's name."""
-    statement = change(proof.read((folder / "certificate.json").read_bytes()))
-    (folder / "certificate.json").write_bytes(proof.write(statement))
-
-
-def bound_again(folder, name, content):
-    """Put another file in a folder, and bind it by the certificate as a build would."""
-    (folder / "firmware" / name).write_bytes(content)
-    digest = hashlib.sha256(content).hexdigest()
-    attested(folder, lambda s: replace(s, subjects={**s.subjects, name: digest}))
-
-
-def renamed(statement, name):
-    certificate = replace(statement.certificate, model_name=name)
-    return proof.attest(certificate)
-
-
 @pytest.mark.parametrize("name", ["../model/controller.onnx", "/etc/passwd", "", ".."])
 def test_a_model_name_cannot_lead_out_of_the_folder(built, capsys, name):
-    attested(built, lambda statement: renamed(statement, name))
+    renamed(built, name)
     assert main(["validate", str(built)]) == 3
     assert "its model's name is no file name" in capsys.readouterr().err
 
 
 def test_a_board_cannot_be_a_path(built, capsys):
-    made = json.loads((built / "firmware" / "firmware.json").read_text())
-    bound_again(built, "firmware.json", json.dumps({**made, "board": str(built)}).encode())
+    made_otherwise(built, "board", str(built))
     assert main(["validate", str(built)]) == 3
     assert "its board is no board's name" in capsys.readouterr().err
 

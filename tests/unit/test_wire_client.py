@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from qdeploy.deploy._protocol import DeviceFaultError, Timing
+from qdeploy.deploy._protocol import DeviceFaultError, NoSuchRequestError, Timing
 from qdeploy.deploy.client import FrameClient
 from qdeploy.deploy.frames import Kind, Packet, Splitter, decode, encode
 from qdeploy.diagnostics import MissingToolError
@@ -138,6 +138,27 @@ def test_an_overflowed_counter_counts_nothing():
         return honest(packet, number)
 
     assert client(answer)[1].infer(ONE).counts == (None,)
+
+
+def test_a_loop_of_known_length_is_counted_like_an_inference():
+    def answer(packet, number):
+        if packet.kind == Kind.CALIBRATE:
+            return reply(
+                packet, struct.pack("<I", 2 * int.from_bytes(packet.payload, "little") + 10)
+            )
+        return honest(packet, number)
+
+    assert client(answer)[1].count_loop(500) == 1000  # less the overhead of 10
+    full = client(lambda p, n: reply(p, b"\xff" * 4) if p.kind == Kind.CALIBRATE else honest(p, n))
+    assert full[1].count_loop(500) is None
+    odd = client(lambda p, n: reply(p, b"123") if p.kind == Kind.CALIBRATE else honest(p, n))
+    with pytest.raises(MissingToolError, match="known length with 3 bytes"):
+        odd[1].count_loop(500)
+
+
+def test_a_firmware_older_than_a_request_is_told_apart():
+    with pytest.raises(NoSuchRequestError, match="because of its command"):
+        client(lambda *_: encode(Packet(0xFF, 0, b"\x03")))[1].count_loop(500)
 
 
 def test_no_vectors_need_no_device_time():

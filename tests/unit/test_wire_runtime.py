@@ -20,6 +20,9 @@ from qdeploy.resources import folder
 from support import devices
 from support.tools import require_tool
 
+REQUEST, REPLY = 128, 17 * 24
+"""Payloads of the program below: 17 vectors of 5 bytes and their results of 24 take up to 512; the
+former are less than the least that any payload may be."""
 BOARD = Path(__file__).parents[1] / "support" / "pipe_board.c"
 MAIN = b"""
 #include "qd_start.h"
@@ -33,7 +36,7 @@ def device(tmp_path_factory):
     gcc = require_tool("gcc", "gcc")
     home = tmp_path_factory.mktemp("pipe")
     tree = dict(generate.firmware(devices.program(3), boards.load("mps2-an385")).files)
-    unwanted = {"board.c", "qd_start.c", "qd_memory.c", "qd_aeabi.c"}
+    unwanted = {"board/board.c", "qd_start.c", "qd_memory.c", "qd_aeabi.c"}
     tree = {name: data for name, data in tree.items() if name not in unwanted}
     tree |= {"pipe_board.c": BOARD.read_bytes(), "main.c": MAIN}
     for name, data in tree.items():
@@ -66,7 +69,8 @@ def test_every_request_has_its_reply(device):
     hello = parse_hello(identify.payload)
     assert hello.digest.hex() == program_digest(program)
     assert (hello.in_fb, hello.out_fb) == (program.input.format.fb, program.output.format.fb)
-    assert (hello.request_bytes, hello.reply_bytes) == (4096, 4096)
+    assert (hello.request_bytes, hello.reply_bytes) == (REQUEST, REPLY)
+    assert hello.batch == 17
     assert (infer.kind, infer.sequence) == (0x83, 65535)
     assert len(infer.payload) == 5 * hello.result_bytes
     assert reset == Packet(0x84, 0, b"")
@@ -87,29 +91,43 @@ def test_after_any_noise_the_next_request_is_answered(device, noise):
     st.integers(0, 255),
     st.integers(0, 255),
     st.integers(0, 65535),
-    st.one_of(st.binary(max_size=80), st.integers(4000, 4200).map(bytes)),
+    st.one_of(st.binary(max_size=80), st.integers(REQUEST - 30, REQUEST + 30).map(bytes)),
 )
 def test_any_packet_gets_one_well_formed_reply(device, version, kind, sequence, payload):
     (reply,) = answers(device, encode(Packet(kind, sequence, payload, version)))
     assert reply.version == 1
-    if len(payload) > 4096:
+    if len(payload) > REQUEST:
         assert reply == Packet(0xFF, 0, bytes([Refusal.DAMAGED]))
         return
     assert reply.sequence == sequence
     if version != 1:
         assert reply.payload == bytes([Refusal.VERSION])
-    elif kind not in (1, 2, 3, 4):
+    elif kind not in (1, 2, 3, 4, 5):
         assert reply.payload == bytes([Refusal.COMMAND])
     else:
         assert reply.kind in (kind | 0x80, Kind.REFUSED)
 
 
-@pytest.mark.parametrize("size", [0, 1, 9, 4095, 4096])
+@pytest.mark.parametrize("size", [0, 1, 9, 90, 125, REQUEST])
 def test_inputs_that_are_no_whole_vectors_are_refused(device, size):
-    """A vector has 5 bytes; 4095 are 819 of them, more than one reply has room for."""
+    """A vector has 5 bytes; 90 and 125 are 18 and 25 of them, more than one reply has room for."""
     assert devices.program(3).input.tensor.size == 5
     (reply,) = answers(device, encode(Packet(Kind.INFER, 3, bytes(size))))
     assert reply == Packet(0xFF, 3, bytes([Refusal.PAYLOAD]))
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\1\0\0", bytes(4), b"\1\0\x80\0", b"\xff" * 4, bytes(5)]
+)
+def test_a_loop_without_a_sensible_length_is_refused(device, payload):
+    (reply,) = answers(device, encode(Packet(Kind.CALIBRATE, 3, payload)))
+    assert reply == Packet(0xFF, 3, bytes([Refusal.PAYLOAD]))
+
+
+@pytest.mark.parametrize("turns", [1, 1 << 23])
+def test_a_processor_without_the_loop_says_that_it_counted_nothing(device, turns):
+    (reply,) = answers(device, encode(Packet(Kind.CALIBRATE, 3, turns.to_bytes(4, "little"))))
+    assert reply == Packet(0x85, 3, b"\xff" * 4)
 
 
 def test_a_token_that_is_too_long_is_refused(device):

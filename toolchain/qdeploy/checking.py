@@ -157,8 +157,9 @@ def _compare(statement: proof.Statement, folder: Path) -> None:
     """
     from qdeploy import generate  # noqa: PLC0415  without --sources no generator is loaded
 
-    library = generate.library(statement.certificate.program)
-    generate.check_stored(library, folder)
+    called = statement.certificate.library_name
+    library = generate.library(statement.certificate.program, called)
+    generate.check_stored(library, called, folder)
     if statement.subjects.get("library", proof.tree_digest(library)) != proof.tree_digest(library):
         raise RefusedError("subject: the certificate is for another library")
 

@@ -18,12 +18,20 @@
  * Memory: 38 bytes of constant tables, 12 bytes of static RAM, no heap. Intermediate
  *         results live in that RAM: one call must have returned before the next begins.
  */
-#ifndef QD_GENERATED_MODEL_H
-#define QD_GENERATED_MODEL_H
+#ifndef QD_GENERATED_model_7f504ddef93abec7f11ab7965aa948cde05ab36a07038169b5f34760f1ee5277_H
+#define QD_GENERATED_model_7f504ddef93abec7f11ab7965aa948cde05ab36a07038169b5f34760f1ee5277_H
+
+#ifdef QD_MODEL_N_IN
+#error "two libraries without a name meet here: build each with a --name of its own"
+#endif
 
 #include <stdint.h>
 
 #include "qd_model.h"
+
+#if QD_ABI != 1
+#error "model.c was generated for QD_ABI 1: run `qdeploy build` again with the qdeploy of this runtime"
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -42,6 +50,11 @@ extern "C" {
 
 typedef int16_t qd_model_in_t;
 typedef int32_t qd_model_out_t;
+
+/* To the linker, function and object are called after the program: what was compiled with this
+ * header does not link with the library of another one. */
+#define qd_model_run qd_model_run_7f504ddef93abec7f11ab7965aa948cde05ab36a07038169b5f34760f1ee5277
+#define qd_model qd_model_7f504ddef93abec7f11ab7965aa948cde05ab36a07038169b5f34760f1ee5277
 
 /* One inference.
  * pre:  in holds QD_MODEL_N_IN codes, each in [QD_MODEL_IN_MIN, QD_MODEL_IN_MAX]; out has room

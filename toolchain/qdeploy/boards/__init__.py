@@ -2,19 +2,25 @@
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
 from qdeploy.boards._board import Board, Emulator, Flasher, Hardware, Region, Uart, Verified
-from qdeploy.boards._reader import CPUS, read_board
+from qdeploy.boards._facts import facts, first_difference
+from qdeploy.boards._reader import CPUS, read_board, read_facts
+from qdeploy.boards._sources import ENTRY, FACTS, SOURCES_IN, from_here, read_sources
 from qdeploy.diagnostics import InputError, UsageError, Where
-from qdeploy.reading import PathError, resolved, shown
+from qdeploy.reading import PathError, is_file, resolved, shown
 from qdeploy.resources import folder
 
 __all__ = [
     "CPUS",
     "DEFAULT",
+    "ENTRY",
+    "FACTS",
+    "SOURCES_IN",
     "Board",
     "Emulator",
     "Flasher",
@@ -23,8 +29,13 @@ __all__ = [
     "Uart",
     "Verified",
     "all_boards",
+    "facts",
+    "first_difference",
+    "from_here",
     "load",
     "read_board",
+    "read_facts",
+    "read_sources",
 ]
 
 DEFAULT = "virtual-m4"
@@ -45,15 +56,13 @@ def load(name: str) -> Board:
         InputError: the folder's board.toml is wrong.
     """
     if "/" in name:
-        return read_board(_own(Path(name)))
+        return replace(read_board(_own(Path(name))), own=True)
     boards = all_boards()
     if name in boards:
         return boards[name]
-    near = difflib.get_close_matches(name, boards, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
     raise UsageError(
         f"there is no board {name[:80]!r}",
-        fix=f"{hint}the boards are {', '.join(boards)}; or give the folder of your own",
+        fix=f"{_hint(name)}the boards are {', '.join(boards)}; or give the folder of your own",
     )
 
 
@@ -66,3 +75,10 @@ def _own(folder: Path) -> Path:
             where=Where(shown(folder)),
             fix="give a folder with board.toml and board.c; see docs/add-a-board.md",
         ) from problem
+
+
+def _hint(name: str) -> str:
+    if name and is_file(Path.cwd() / name / FACTS):
+        return f"write ./{name} for the folder here; "
+    near = difflib.get_close_matches(name, all_boards(), n=1)
+    return f"did you mean {near[0]}? " if near else ""

@@ -42,7 +42,10 @@ class Hardware:
     ram: Region
     stack_bytes: int
     uart: Uart
-    board_c: Path
+    defines: tuple[str, ...]
+    """Macros for the board's own sources: `NAME` or `NAME=VALUE`."""
+    home: Path | None
+    """The folder of those sources; None where only the facts are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,12 @@ class Board:
     flasher: Flasher | None
     usb: str
     """`vendor:product` of the board's serial port, to find it by; empty where unknown."""
+    file: str
+    """Its board.toml, as errors call it."""
+    folder: Path | None
+    """Where that lies; None where only the facts are known."""
+    own: bool = False
+    """Whether it is a user's, and none that comes with qdeploy."""
 
     @property
     def cpu(self) -> str:

@@ -4,9 +4,11 @@ Invariants of a board that was read: addresses and sizes lie in 32 bits, the sta
 the core is one the compilers know, and nothing in the file was ignored.
 """
 
+import re
 from pathlib import Path
 
 from qdeploy.boards._board import Board, Emulator, Flasher, Hardware, Region, Uart, Verified
+from qdeploy.boards._sources import ENTRY, from_here
 from qdeploy.boards._toml import Table, read_table
 from qdeploy.diagnostics import InputError
 from qdeploy.reading import is_file
@@ -22,6 +24,7 @@ CPUS = (
 )
 
 _ADDRESSES = 1 << 32
+_DEFINE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}(=[ -~]{0,200})?")
 
 
 def read_board(folder: Path) -> Board:
@@ -30,10 +33,22 @@ def read_board(folder: Path) -> Board:
     Raises:
         InputError: the file is missing or wrong; it names the key and the fix.
     """
-    file = f"{folder.name}/board.toml"
-    table = read_table(folder / "board.toml", file)
+    file = from_here(folder / "board.toml")
+    return _board(read_table(folder / "board.toml", file), folder.name, file, folder)
+
+
+def read_facts(facts: dict[str, object], name: str, file: str) -> Board:
+    """Return a board of which only the facts are known, as a build keeps them.
+
+    Raises:
+        InputError: a fact is missing or wrong; `file` is what errors call the place.
+    """
+    return _board(Table(facts, file), name, file, None)
+
+
+def _board(table: Table, name: str, file: str, folder: Path | None) -> Board:
     board = Board(
-        name=folder.name,
+        name=name,
         title=table.take("title", str),
         verified=_verified(table),
         how=table.take("how", str),
@@ -41,6 +56,8 @@ def read_board(folder: Path) -> Board:
         emulator=_emulator(table),
         flasher=_flasher(table),
         usb=table.take_or("usb", ""),
+        file=file,
+        folder=folder,
     )
     table.done()
     return board
@@ -54,8 +71,8 @@ def _verified(table: Table) -> Verified:
     return Verified(value)
 
 
-def _hardware(table: Table, folder: Path) -> Hardware | None:
-    if "image_of" in table:
+def _hardware(table: Table, folder: Path | None) -> Hardware | None:
+    if folder is not None and "image_of" in table:
         return _hardware_of(table, folder)
     cpu = table.take("cpu", str)
     if cpu == "host":
@@ -70,14 +87,14 @@ def _hardware_of(table: Table, folder: Path) -> Hardware:
     if not other.replace("-", "").isalnum():
         raise table.error("image_of", f"{other!r} is no board's name", "name a folder beside it")
     home = folder.parent / other
-    original = read_table(home / "board.toml", f"{other}/board.toml")
+    original = read_table(home / "board.toml", from_here(home / "board.toml"))
     hardware = None if "image_of" in original else _hardware(original, home)
     if hardware is None:
         raise table.error("image_of", f"{other} has no image of its own", "name one with a board.c")
     return hardware
 
 
-def _described(table: Table, folder: Path, cpu: str) -> Hardware:
+def _described(table: Table, folder: Path | None, cpu: str) -> Hardware:
     memory = table.table("memory")
     hardware = Hardware(
         title=table.take("title", str),
@@ -87,7 +104,8 @@ def _described(table: Table, folder: Path, cpu: str) -> Hardware:
         ram=_region(memory.table("ram")),
         stack_bytes=_positive(memory, "stack"),
         uart=_uart(table.table("uart")),
-        board_c=folder / "board.c",
+        defines=_defines(table),
+        home=folder,
     )
     memory.done()
     if hardware.stack_bytes % 8 or hardware.stack_bytes >= hardware.ram.bytes:
@@ -96,7 +114,7 @@ def _described(table: Table, folder: Path, cpu: str) -> Hardware:
             f"a stack of {hardware.stack_bytes} bytes does not do",
             f"choose a multiple of 8 below the {hardware.ram.bytes} bytes of RAM",
         )
-    if not is_file(hardware.board_c):
+    if folder is not None and not is_file(folder / ENTRY):
         raise InputError(
             f"board {folder.name} has no board.c",
             fix="write one that implements firmware/include/qd_board.h; see docs/add-a-board.md",
@@ -118,6 +136,20 @@ def _uart(table: Table) -> Uart:
     uart = Uart(_positive(table, "base"), _positive(table, "baud"))
     table.done()
     return uart
+
+
+def _defines(table: Table) -> tuple[str, ...]:
+    if "sources" not in table:
+        return ()
+    inner = table.table("sources")
+    defines = inner.take_texts("define")
+    inner.done()
+    for define in defines:
+        if _DEFINE.fullmatch(define) is None:
+            raise inner.error(
+                "define", f"{define[:80]!r} defines no macro", 'write "NAME" or "NAME=VALUE"'
+            )
+    return defines
 
 
 def _positive(table: Table, key: str) -> int:

@@ -47,6 +47,14 @@ class Table:
         """Return the value of a key that may be left out."""
         return self.take(key, type(default)) if key in self._values else default
 
+    def take_texts(self, key: str) -> tuple[str, ...]:
+        """Return the value of a key that must be there and is a list of texts."""
+        self._asked.add(key)
+        value = self._values.get(key)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.error(key, f"{self._spot(key)} is no list of texts", 'write ["...", "..."]')
+        return tuple(value)
+
     def table(self, key: str) -> "Table":
         """Return a table that must be there."""
         self._asked.add(key)

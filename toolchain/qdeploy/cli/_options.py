@@ -217,6 +217,12 @@ _NETWORK_OPTIONS: tuple[Decorator, ...] = (
         "'.[cluster]' in the checkout); it must be one that you trust.",
     ),
     click.option(
+        "--name",
+        metavar="NAME",
+        help="What the library is called, for programs that hold several: NAME.h, NAME_run(), "
+        "NAME_N_IN, CMake target NAME. Default: model.h, qd_model_run(), QD_MODEL_N_IN, qd_model.",
+    ),
+    click.option(
         "--config",
         type=click.Path(path_type=Path),
         metavar="qdeploy.toml",

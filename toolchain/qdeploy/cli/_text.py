@@ -194,6 +194,8 @@ def verdict_lines(verdict: Verdict) -> list[tuple[str, str]]:
         lines.append(("speed", f"{verdict.instructions} instructions an inference"))
     if verdict.cycles is not None:
         lines.append(("speed", f"{verdict.cycles} cycles an inference"))
+    if verdict.uncounted:
+        lines.append(("speed", f"not counted: {verdict.uncounted}"))
     return lines
 
 

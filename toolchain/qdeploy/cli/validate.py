@@ -26,6 +26,11 @@ Example:
     "rfc2217://HOST:PORT. Default: the board's emulator.",
 )
 @click.option(
+    "--board",
+    metavar="B",
+    help="Another board with the same hardware, by name or folder. Default: the one of the build.",
+)
+@click.option(
     "--vectors",
     metavar="N|X.npz",
     help="How many vectors to choose, or a file with an array x of inputs. Default: those of OUT.",

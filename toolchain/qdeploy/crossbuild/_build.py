@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 from qdeploy import scratch
-from qdeploy.boards import Board, Hardware
+from qdeploy.boards import ENTRY, SOURCES_IN, Board, Hardware, facts
+from qdeploy.crossbuild._complaints import not_compiling, not_linking
 from qdeploy.crossbuild._image import flat_binary, intel_hex, read_image
 from qdeploy.crossbuild._process import ToolFailedError, run_tool
 from qdeploy.crossbuild._protocol import Toolchain
@@ -13,7 +14,7 @@ from qdeploy.crossbuild._stack import stack_bound
 from qdeploy.diagnostics import InputError
 from qdeploy.ir import CompilerIdentity, Firmware, SourceTree
 
-_COMPILED = (".c", ".S")
+_COMPILED = (".c", ".S", ".s")
 _OVERFLOW = re.compile(r"[`']?(FLASH|RAM)'?:? overflowed by (\d+) bytes")
 
 
@@ -23,12 +24,13 @@ def run(sources: SourceTree, board: Board, compiler: str | None = None) -> Firmw
     Raises:
         UsageError: no such compiler for this board.
         MissingToolError: the compiler is not installed.
-        InputError: the program does not fit the board.
+        InputError: the program does not fit the board, or the board's files do not compile or link.
     """
     chosen = toolchain(board.cpu, compiler)
     with scratch.folder("build") as folder:
         _write(sources, folder)
         _compile(chosen, folder)
+        _compile_board(chosen, folder, board)
         _link(chosen, folder, board)
         return _collect(chosen, folder, board)
 
@@ -45,14 +47,37 @@ def _compile(chosen: Toolchain, folder: Path) -> None:
     run_tool([*chosen.compile, *names], folder)
 
 
+def _compile_board(chosen: Toolchain, folder: Path, board: Board) -> None:
+    """Compile the board's own files: board.c as ours, the others as they come.
+
+    What lies in folders below is found like a compiler's own headers, and so without a warning.
+    """
+    own = folder / SOURCES_IN
+    found = [p for p in own.rglob("*") if p.is_file() and p.suffix in _COMPILED]
+    files = sorted(p.relative_to(own).as_posix() for p in found)
+    below = sorted(p.relative_to(folder).as_posix() for p in own.rglob("*") if p.is_dir())
+    search = ["-I.", f"-I{SOURCES_IN}", *(word for name in below for word in ("-isystem", name))]
+    defines = [f"-D{define}" for define in (board.hardware.defines if board.hardware else ())]
+    for name in files:
+        command = chosen.compile if name == ENTRY else chosen.compile_foreign
+        source = f"{SOURCES_IN}/{name}"
+        try:
+            run_tool([*command, *search, *defines, source, "-o", f"{source}.o"], folder)
+        except ToolFailedError as error:
+            raise not_compiling(error, name, board) from error
+
+
 def _link(chosen: Toolchain, folder: Path, board: Board) -> None:
-    objects = sorted(p.name for p in folder.glob("*.o"))
+    objects = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.o"))
     try:
         run_tool([*chosen.link, *objects], folder)
     except ToolFailedError as error:
         overflow = _OVERFLOW.search(error.output)
         if overflow is None or board.hardware is None:
-            raise
+            told = not_linking(error, board)
+            if told is None:
+                raise
+            raise told from error
         raise _too_large(overflow[1], int(overflow[2]), board.title, board.hardware) from error
 
 
@@ -81,4 +106,6 @@ def _collect(chosen: Toolchain, folder: Path, board: Board) -> Firmware:
         stack_bytes=stack_bound(folder, elf, image.entry) if board.hardware else None,
         compiler=CompilerIdentity(chosen.name, chosen.version, chosen.flags),
         program_digest=image.program_digest,
+        model_symbol=image.model_symbol,
+        board_facts=facts(board),
     )

@@ -3,7 +3,7 @@
 import shutil
 
 from qdeploy.crossbuild._process import first_line
-from qdeploy.crossbuild._protocol import LANGUAGE, WARNINGS, Toolchain
+from qdeploy.crossbuild._protocol import LANGUAGE, Toolchain
 
 
 def host_toolchain(name: str, program: str, optimise: str) -> Toolchain | None:
@@ -15,7 +15,8 @@ def host_toolchain(name: str, program: str, optimise: str) -> Toolchain | None:
     return Toolchain(
         name=name,
         version=first_line(path, "-dumpfullversion", "-dumpversion"),
-        compile=(path, *flags, *WARNINGS, "-c"),
+        driver=(path,),
+        headers=(),
         link=(path, "-shared", "-Wl,-Map=image.map,--build-id=none", "-o", "image.elf"),
         flags=flags,
     )

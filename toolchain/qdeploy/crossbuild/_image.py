@@ -1,6 +1,7 @@
 """Reading an image: its cost, its bytes, and the program it says it carries."""
 
 import io
+import re
 import struct
 from dataclasses import dataclass
 
@@ -13,7 +14,8 @@ from intelhex import IntelHex
 
 from qdeploy.diagnostics import InputError
 
-MODEL_SYMBOL = "qd_model"
+_MODEL = re.compile(r"\w+_model_([0-9a-f]{64})")
+"""The symbol of the model's description: whatever the library is called, the program's digest."""
 _INFO = struct.Struct("<12x32sI")
 """qd_model_info of 32-bit cores: `digest` and `run`. On the host, `run` is not looked at."""
 _STACK_SECTION = ".stack"
@@ -28,6 +30,8 @@ class Image:
     program_digest: str
     entry: int
     """Address of the function that runs one inference."""
+    model_symbol: str
+    """What the linker knows the model's description by."""
 
 
 _DAMAGE = (
@@ -73,27 +77,34 @@ def read_image(elf: bytes) -> Image:
         stored = section["sh_type"] != "SHT_NOBITS"
         flash += section["sh_size"] if stored else 0
         ram += section["sh_size"] if flags & SH_FLAGS.SHF_WRITE else 0
-    digest, run = _model_info(file)
-    return Image(flash, ram, digest.hex(), run & ~1)
+    symbol, address = _model(file)
+    digest, run = _model_info(file, address)
+    if not symbol.endswith(digest.hex()):
+        raise ValueError(f"the model {symbol} says that it is {digest.hex()}")
+    return Image(flash, ram, digest.hex(), run & ~1, symbol)
 
 
-def _model_info(file: ELFFile) -> tuple[bytes, int]:
-    address = _symbol(file, MODEL_SYMBOL)
+def _model_info(file: ELFFile, address: int) -> tuple[bytes, int]:
     for segment in file.iter_segments("PT_LOAD"):
         start = address - segment["p_vaddr"]
         if start >= 0 and start + _INFO.size <= segment["p_filesz"]:
             digest, run = _INFO.unpack_from(segment.data(), start)
             return digest, run
-    raise ValueError(f"{MODEL_SYMBOL} lies in no segment of the image")
+    raise ValueError("the model's description lies in no segment of the image")
 
 
-def _symbol(file: ELFFile, name: str) -> int:
-    for section in file.iter_sections():
-        if isinstance(section, SymbolTableSection):
-            for symbol in section.get_symbol_by_name(name) or ():
-                if symbol["st_shndx"] != "SHN_UNDEF":
-                    return int(symbol["st_value"])
-    raise ValueError(f"the image has no symbol {name}")
+def _model(file: ELFFile) -> tuple[str, int]:
+    """Return name and address of the one object that describes a model."""
+    tables = [s for s in file.iter_sections() if isinstance(s, SymbolTableSection)]
+    found = {
+        symbol.name: int(symbol["st_value"])
+        for table in tables
+        for symbol in table.iter_symbols()
+        if symbol["st_shndx"] != "SHN_UNDEF" and _MODEL.fullmatch(symbol.name)
+    }
+    if len(found) != 1:
+        raise ValueError(f"the image describes {len(found)} models")
+    return next(iter(found.items()))
 
 
 def flat_binary(elf: bytes) -> tuple[int, bytes]:

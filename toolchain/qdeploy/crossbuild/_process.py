@@ -20,8 +20,9 @@ class ToolFailedError(RuntimeError):
 def run_tool(command: Sequence[str], folder: Path) -> str:
     """Run a command in `folder`; return what it printed.
 
-    The environment is cut down to what finding programs needs: variables such as CPATH or
-    SOURCE_DATE_EPOCH must not change what is built, nor a language what is printed.
+    The environment is cut down to what finding programs needs: a variable such as CPATH must not
+    change what is built, nor a language what is printed, nor today's date what a board's own files
+    make of __DATE__.
 
     Raises:
         ToolFailedError: it failed.
@@ -30,7 +31,7 @@ def run_tool(command: Sequence[str], folder: Path) -> str:
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**environment, "LC_ALL": "C"},
+        env={**environment, "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -34,6 +34,10 @@ LANGUAGE = (
 )
 
 
+_FOREIGN = ("-std=gnu11", "-w")
+"""For files we have no say in: what today's compilers take by themselves, and no warning."""
+
+
 @dataclass(frozen=True, slots=True)
 class Toolchain:
     """A compiler and a linker that are installed, for one core.
@@ -44,11 +48,23 @@ class Toolchain:
 
     name: str
     version: str
-    compile: tuple[str, ...]
-    """With the program's path first."""
+    driver: tuple[str, ...]
+    """The compiler, with the program's path first."""
+    headers: tuple[str, ...]
+    """Options by which it finds headers of its own."""
     link: tuple[str, ...]
     flags: tuple[str, ...]
     """The options that shape the code, for the record: no path among them."""
+
+    @property
+    def compile(self) -> tuple[str, ...]:
+        """The command that compiles our files, and a board.c: every warning is an error."""
+        return (*self.driver, *self.flags, *WARNINGS, *self.headers, "-c")
+
+    @property
+    def compile_foreign(self) -> tuple[str, ...]:
+        """The command that compiles what a board brings along."""
+        return (*self.driver, *self.flags, *_FOREIGN, *self.headers, "-c")
 
 
 @runtime_checkable

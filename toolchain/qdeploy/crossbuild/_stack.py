@@ -41,7 +41,7 @@ def stack_bound(folder: Path, elf: bytes, entry: int) -> int | None:
 def _usage(folder: Path) -> Mapping[str, int]:
     """Bytes by function name; the larger figure where two static functions share a name."""
     usage: dict[str, int] = {}
-    for path in sorted(folder.glob("*.su")):
+    for path in sorted(folder.rglob("*.su")):
         for line in path.read_text("utf-8").splitlines():
             place, size, kind = line.split("\t")
             name = place.rsplit(":", 1)[-1]

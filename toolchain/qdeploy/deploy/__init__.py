@@ -2,6 +2,6 @@
 
 from qdeploy.deploy._members import EmulatorStatus, status
 from qdeploy.deploy._protocol import Timing
-from qdeploy.deploy._run import identify, run
+from qdeploy.deploy._run import greet, identify, run
 
-__all__ = ["EmulatorStatus", "Timing", "identify", "run", "status"]
+__all__ = ["EmulatorStatus", "Timing", "greet", "identify", "run", "status"]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.boards import Board
-from qdeploy.diagnostics import MissingToolError
+from qdeploy.diagnostics import MissingToolError, QdeployError, Where
 from qdeploy.ir import DeviceIdentity, Firmware
 
 
@@ -17,8 +17,43 @@ class ConnectionLostError(MissingToolError):
     """The other end of a connection went away."""
 
 
+class PortError(MissingToolError):
+    """A port cannot be opened."""
+
+
+class NoAnswerError(MissingToolError):
+    """A port is open, and nobody there answers as our firmware does."""
+
+    def __init__(self, what: str, *, heard: str, where: Where | None = None, fix: str = "") -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.heard = heard
+        """What there was instead, in words that suit any board."""
+
+
 class DeviceFaultError(MissingToolError):
     """The device crashed and said so."""
+
+    def __init__(self, what: str, *, place: str, fix: str) -> None:
+        super().__init__(what, fix=fix)
+        self.place = place
+        """Where, in words; empty where it did not say."""
+
+
+class NoSuchRequestError(MissingToolError):
+    """The device's firmware does not know a request."""
+
+
+BAUD = 115_200
+"""Of a port whose board nobody names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a device is reached, and how fast."""
+
+    address: str
+    """A device name or a URL, for people as well."""
+    baud: int = BAUD
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +111,14 @@ class Device(Protocol):
         """Run the program on input codes [n, n_in]."""
         ...
 
+    def count_loop(self, turns: int) -> int | None:
+        """Count 2 * turns instructions; None where there is no counter, or it overflowed.
+
+        Raises:
+            NoSuchRequestError: the firmware is older than this.
+        """
+        ...
+
 
 @runtime_checkable
 class Link(Protocol):
@@ -86,7 +129,7 @@ class Link(Protocol):
         ...
 
     def open(
-        self, firmware: Firmware, address: str, timing: Timing
+        self, firmware: Firmware, at: Endpoint, timing: Timing
     ) -> AbstractContextManager[Device]:
         """Open the device at an address."""
         ...
@@ -102,13 +145,18 @@ class Running:
 
     address: str
     """Where its serial port is."""
-    last_words: Callable[[], str]
-    """How it ended, and what it said then; asked for once its port has broken."""
+    ended: Callable[[], QdeployError]
+    """Say how it ended, and why as far as it told; asked once its port has broken."""
+    said: Callable[[], str]
+    """What it has printed so far, on one line."""
 
 
 @runtime_checkable
 class EmulatorTool(Protocol):
     """An emulator of boards."""
+
+    keeps_time: bool
+    """Whether its SysTick runs at the board's clock, in a time of its own."""
 
     def version(self) -> str | None:
         """Its version, None where it is not installed."""

@@ -8,10 +8,30 @@ from numpy.typing import NDArray
 
 from qdeploy.boards import Board
 from qdeploy.deploy._members import emulator, link
-from qdeploy.deploy._protocol import ConnectionLostError, Device, Timing
+from qdeploy.deploy._protocol import (
+    BAUD,
+    Answers,
+    ConnectionLostError,
+    Device,
+    DeviceFaultError,
+    Endpoint,
+    NoAnswerError,
+    PortError,
+    Timing,
+)
+from qdeploy.deploy.counting import (
+    NO_COUNTER,
+    NO_CYCLES,
+    NOTHING,
+    UNKNOWN_TICKS,
+    Cost,
+    count_cycles,
+    count_instructions,
+)
+from qdeploy.deploy.emulators._endings import CHECK, KEEP
 from qdeploy.deploy.identity import CYCLES, TICKS
 from qdeploy.deploy.links.serial_port import answering
-from qdeploy.diagnostics import MissingToolError, RefusedError
+from qdeploy.diagnostics import MissingToolError, RefusedError, Where
 from qdeploy.ir import DeviceIdentity, Firmware, Trace, Vectors
 
 _DEFAULT_TIMING = Timing()
@@ -33,20 +53,22 @@ def run(
         MissingToolError: no emulator, no device, or it is silent, crashed or went away.
         RefusedError: the device runs another program.
     """
+    emulated = port is None and board.emulator is not None
     with reached(firmware, board, port, timing) as device:
         identity = checked_identity(device, firmware)
         answers = device.infer(vectors.codes)
-        counts = [count for count in answers.counts if count is not None]
+        cost = _cost(device, identity.counter, answers, board, emulated=emulated)
         retries = device.retries
-    counted = None
-    if port is None and len(vectors.codes) and identity.counter == TICKS:
-        counted = _count(firmware, board, vectors.codes[:1], timing)
+    if emulated and identity.counter == TICKS and answers.counts:
+        cost = _count(firmware, board, vectors.codes, timing)
+    in_cycles = identity.counter == CYCLES
     return Trace(
         link=_link_name(board, port),
         identity=identity,
         outputs=answers.outputs,
-        cycles=max(counts) if counts and identity.counter == CYCLES else None,
-        instructions=counted,
+        cycles=cost.count if in_cycles else None,
+        instructions=None if in_cycles else cost.count,
+        uncounted=cost.why_not,
         retries=retries,
     )
 
@@ -57,8 +79,18 @@ def identify(port: str, timing: Timing = _DEFAULT_TIMING) -> DeviceIdentity:
     Raises:
         MissingToolError: the port cannot be opened, or nobody answers there.
     """
-    with answering(port, timing) as device:
+    with answering(Endpoint(port), timing) as device:
         return device.identify()
+
+
+def greet(firmware: Firmware, board: Board, timing: Timing = _DEFAULT_TIMING) -> None:
+    """Make sure that the board's emulator, or the host, runs the program, before more is done.
+
+    Raises:
+        InputError, MissingToolError: it does not; the error says why.
+    """
+    with reached(firmware, board, None, timing) as device:
+        checked_identity(device, firmware)
 
 
 def checked_identity(device: Device, firmware: Firmware) -> DeviceIdentity:
@@ -83,20 +115,47 @@ def reached(
 ) -> Iterator[Device]:
     """Open the device at `port`, or the board's emulator, or the attached board."""
     if port is not None or board.emulator is None:
-        address = port or _attached(board)
-        with link(board).open(firmware, address, timing) as device:
+        at = Endpoint(port or _attached(board), _baud(board))
+        with link(board).open(firmware, at, timing) as device:
             yield device
         return
-    tool = emulator(board)
-    with tool.start(firmware, board, counting=counting) as running:
+    with emulator(board).start(firmware, board, counting=counting) as running:
         try:
-            with link(board).open(firmware, running.address, timing) as device:
+            at = Endpoint(running.address, _baud(board))
+            with link(board).open(firmware, at, timing) as device:
                 yield device
-        except ConnectionLostError as error:
-            raise MissingToolError(
-                f"the emulator {board.emulator.tool} stopped: {running.last_words()}",
-                fix="run it again; if it happens again, report it as a bug",
-            ) from error
+        except (ConnectionLostError, PortError) as error:
+            # It has just named this port, and nobody but itself takes that away again.
+            raise running.ended() from error
+        except NoAnswerError as error:
+            raise _mute(board, error, running.said()) from error
+        except DeviceFaultError as error:
+            raise _crashed(board, error) from error
+
+
+def _baud(board: Board) -> int:
+    return BAUD if board.hardware is None else board.hardware.uart.baud
+
+
+def _mute(board: Board, error: NoAnswerError, said: str) -> NoAnswerError:
+    """Say of an emulated board that it does not answer: it has neither power nor a cable."""
+    printed = f"; the emulator printed: {said}" if said else ""
+    return NoAnswerError(
+        f"the emulated {board.title} does not answer: {error.heard}{printed}",
+        heard=error.heard,
+        where=Where(board.file) if board.own else None,
+        fix=f"{CHECK}; {KEEP}" if board.own else "report this as a bug",
+    )
+
+
+def _crashed(board: Board, error: DeviceFaultError) -> DeviceFaultError:
+    fix = "look the address up in OUT/firmware/firmware.map and report this as a bug"
+    if board.own:
+        fix = f"look the address up in the map: {KEEP}; if board.c is not to blame, report a bug"
+    place = f": {error.place}" if error.place else ""
+    return DeviceFaultError(
+        f"the emulated {board.title} crashed{place}", place=error.place, fix=fix
+    )
 
 
 def _attached(board: Board) -> str:
@@ -109,14 +168,19 @@ def _attached(board: Board) -> str:
     return address
 
 
-def _count(
-    firmware: Firmware, board: Board, codes: NDArray[np.int64], timing: Timing
-) -> int | None:
+def _cost(device: Device, counter: str, answers: Answers, board: Board, *, emulated: bool) -> Cost:
+    """What an inference costs, as far as the run that computed the answers can say."""
+    if board.hardware is None or not answers.counts:
+        return NOTHING
+    if counter == CYCLES:
+        return NO_CYCLES if emulated else count_cycles(device, answers.counts)
+    return UNKNOWN_TICKS if counter == TICKS else NO_COUNTER
+
+
+def _count(firmware: Firmware, board: Board, codes: NDArray[np.int64], timing: Timing) -> Cost:
     """Instructions of one inference, from a second, slower run whose time is exact."""
     with reached(firmware, board, None, timing, counting=True) as device:
-        (ticks,) = device.infer(codes).counts
-    # The empty function that was subtracted consists of its return.
-    return None if ticks is None else emulator(board).instructions(ticks, board) + 1
+        return count_instructions(device, codes, emulator(board), board)
 
 
 def _link_name(board: Board, port: str | None) -> str:

@@ -12,8 +12,26 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy.deploy._protocol import Answers, Connection, DeviceFaultError, Timing
-from qdeploy.deploy.frames import REPLY, Kind, Packet, Refusal, Splitter, decode, encode
+from qdeploy.deploy._protocol import (
+    BAUD,
+    Answers,
+    Connection,
+    DeviceFaultError,
+    NoAnswerError,
+    NoSuchRequestError,
+    Timing,
+)
+from qdeploy.deploy.frames import (
+    REPLY,
+    Kind,
+    Packet,
+    Refusal,
+    Splitter,
+    decode,
+    encode,
+    is_damage_report,
+)
+from qdeploy.deploy.heard import Heard
 from qdeploy.deploy.identity import COUNT_OVERFLOW, Hello, parse_hello
 from qdeploy.diagnostics import MissingToolError
 from qdeploy.ir import DeviceIdentity
@@ -23,14 +41,16 @@ _LARGEST_BATCH = 64
 """Vectors a packet, so that a slow core answers well within the time for a reply."""
 _FIRST_PATIENCE_S = 0.1
 _FAULT = struct.Struct("<IIIII")
+_COUNT = struct.Struct("<I")
 _TOKEN_BYTES = 8
 
 
 class FrameClient:
     """One device behind a connection."""
 
-    def __init__(self, connection: Connection, name: str, timing: Timing) -> None:
+    def __init__(self, connection: Connection, name: str, timing: Timing, baud: int = BAUD) -> None:
         self.retries = 0
+        self._heard = Heard(name, baud)
         self._connection = connection
         self._name = name
         self._timing = timing
@@ -45,7 +65,7 @@ class FrameClient:
         with growing patience, and replies to earlier ones are told apart by their tokens.
 
         Raises:
-            MissingToolError: it stays silent.
+            NoAnswerError: it stays silent, or what it says is no answer.
         """
         end = time.monotonic() + self._timing.hello_s
         patience = _FIRST_PATIENCE_S
@@ -56,11 +76,7 @@ class FrameClient:
             if reply is not None and reply.payload == token:
                 return
             patience *= 2
-        raise MissingToolError(
-            f"nothing answers on {self._name} within {self._timing.hello_s:g} s",
-            fix="check that the board has power and runs OUT/firmware/firmware.hex, that the port "
-            "is the right one, and that no other program uses it",
-        )
+        raise self._heard.instead_of_an_answer(self._timing.hello_s)
 
     def identify(self) -> DeviceIdentity:
         """Ask what it is."""
@@ -85,6 +101,18 @@ class FrameClient:
         counts = tuple(_count(int(ticks), hello) for ticks in results["count"])
         return Answers(results["outputs"].astype(np.int64), counts)
 
+    def count_loop(self, turns: int) -> int | None:
+        """Let it count a loop of 2 * turns instructions."""
+        hello = self._identity()
+        payload = self._request(Kind.CALIBRATE, _COUNT.pack(turns))
+        if len(payload) != _COUNT.size:
+            raise MissingToolError(
+                f"{self._name} answered a loop of known length with {len(payload)} bytes",
+                fix="write the firmware of this qdeploy to it",
+            )
+        (count,) = _COUNT.unpack(payload)
+        return _count(count, hello)
+
     def _identity(self) -> Hello:
         if self._hello is None:
             self._hello = parse_hello(self._request(Kind.IDENTIFY, b""))
@@ -108,9 +136,10 @@ class FrameClient:
             reply = self._await(packet, time.monotonic() + self._timing.reply_s)
             if reply is not None:
                 return reply.payload
-        raise MissingToolError(
+        raise NoAnswerError(
             f"{self._name} gave no intact answer in {self._timing.attempts} attempts",
-            fix="check the cable and the baud rate",
+            heard=f"no intact answer in {self._timing.attempts} attempts, after earlier ones",
+            fix="check the cable, and that nothing else is sent or read at this port",
         )
 
     def _next(self, kind: Kind, payload: bytes) -> Packet:
@@ -125,18 +154,16 @@ class FrameClient:
     def _await(self, asked: Packet, deadline: float) -> Packet | None:
         """Return the reply; None to ask again: nothing intact came, or the request did not."""
         while time.monotonic() < deadline:
-            for frame in self._splitter.feed(self._connection.receive(deadline)):
-                packet = decode(frame)
-                if packet is None or self._is_damage_report(packet):
+            data = self._connection.receive(deadline)
+            packets = [decode(frame) for frame in self._splitter.feed(data)]
+            self._heard.take(data, packets, asked)
+            for packet in packets:
+                if packet is None or is_damage_report(packet):
                     return None
                 self._check(packet)
                 if packet.kind == asked.kind | REPLY and packet.sequence == asked.sequence:
                     return packet
         return None
-
-    @staticmethod
-    def _is_damage_report(packet: Packet) -> bool:
-        return packet.kind == Kind.REFUSED and packet.payload[:1] == bytes([Refusal.DAMAGED])
 
     def _check(self, packet: Packet) -> None:
         """Raise what an intact packet says is wrong for good."""
@@ -145,7 +172,8 @@ class FrameClient:
         if packet.kind == Kind.REFUSED:
             reason = packet.payload[0] if packet.payload else 0
             name = Refusal(reason).name.lower() if reason in set(Refusal) else str(reason)
-            raise MissingToolError(
+            kind = NoSuchRequestError if reason == Refusal.COMMAND else MissingToolError
+            raise kind(
                 f"{self._name} refuses a request because of its {name} "
                 f"(its wire version is {packet.version})",
                 fix="write the firmware of this qdeploy to it",
@@ -153,11 +181,14 @@ class FrameClient:
 
     def _fault(self, payload: bytes) -> DeviceFaultError:
         if len(payload) != _FAULT.size:
-            return DeviceFaultError(f"{self._name} crashed", fix="reset the board")
+            return DeviceFaultError(f"{self._name} crashed", place="", fix="reset the board")
         pc, lr, exception, cfsr, hfsr = _FAULT.unpack(payload)
+        place = (
+            f"exception {exception} at pc {pc:#010x}, lr {lr:#010x}, CFSR {cfsr:#x}, HFSR {hfsr:#x}"
+        )
         return DeviceFaultError(
-            f"{self._name} crashed: exception {exception} at pc {pc:#010x}, lr {lr:#010x}, "
-            f"CFSR {cfsr:#x}, HFSR {hfsr:#x}",
+            f"{self._name} crashed: {place}",
+            place=place,
             fix="look the address up in OUT/firmware/firmware.map and report this as a bug; "
             "reset the board to go on",
         )

@@ -28,6 +28,7 @@ class Kind(IntEnum):
     IDENTIFY = 0x02
     INFER = 0x03
     RESET = 0x04
+    CALIBRATE = 0x05
     FAULT = 0xFE
     REFUSED = 0xFF
 
@@ -70,6 +71,11 @@ def decode(stuffed: bytes) -> Packet | None:
         return None
     version, kind, sequence = _HEADER.unpack_from(body)
     return Packet(kind, sequence, body[_HEADER.size :], version)
+
+
+def is_damage_report(packet: Packet) -> bool:
+    """Whether a device says that what it received was damaged."""
+    return packet.kind == Kind.REFUSED and packet.payload[:1] == bytes([Refusal.DAMAGED])
 
 
 class Splitter:

@@ -1,6 +1,6 @@
 """Where intermediate tensors live: few static buffers, reused as soon as nobody reads them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from qdeploy.ir import FixedNetwork
@@ -52,8 +52,10 @@ class _Shelf:
         return best
 
 
-def plan(program: FixedNetwork) -> Plan:
+def plan(program: FixedNetwork, prefix: str = "") -> Plan:
     """Place every tensor: the input at `in`, the output at `out`, all others in buffers.
+
+    The buffers' names begin with the prefix.
 
     A node never writes to a buffer it reads from.
     """
@@ -67,8 +69,10 @@ def plan(program: FixedNetwork) -> Plan:
             held[tensor.id] = shelf.take(tensor.format.container_bits, tensor.tensor.size)
         finished = {t for t in (*node.inputs, node.output) if t in held and last[t] == index}
         shelf.free |= {held[t] for t in finished}
-    places = caller | {tensor: _name(number) for tensor, number in held.items()}
-    return Plan(_buffers(shelf.bits, shelf.sizes), places)
+    names = [f"{prefix}buffer_{number}" for number in range(len(shelf.sizes))]
+    places = caller | {tensor: names[number] for tensor, number in held.items()}
+    rows = zip(names, shelf.bits, shelf.sizes, strict=True)
+    return Plan(tuple(Buffer(*row) for row in rows), places)
 
 
 def _last_reader(program: FixedNetwork) -> dict[str, int]:
@@ -76,14 +80,3 @@ def _last_reader(program: FixedNetwork) -> dict[str, int]:
     for index, node in enumerate(program.nodes):
         last |= dict.fromkeys(node.inputs, index)
     return last
-
-
-def _buffers(bits: Sequence[int], sizes: Sequence[int]) -> tuple[Buffer, ...]:
-    return tuple(
-        Buffer(_name(number), width, size)
-        for number, (width, size) in enumerate(zip(bits, sizes, strict=True))
-    )
-
-
-def _name(number: int) -> str:
-    return f"buffer_{number}"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +42,7 @@ class Firmware:
     """Upper bound on stack use of one inference, None where it could not be derived."""
     compiler: CompilerIdentity
     program_digest: str
+    model_symbol: str
+    """What the linker knows the model's description by."""
+    board_facts: Mapping[str, Any]
+    """What the board was when the image was built for it, as plain values."""

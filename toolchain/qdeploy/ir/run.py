@@ -51,6 +51,8 @@ class Trace:
     """One inference in core cycles, where the core has a counter."""
     instructions: int | None
     """One inference in instructions, on emulated boards that count."""
+    uncounted: str = ""
+    """Why there is neither, in words; empty where there is one, or nothing that could count."""
     retries: int = 0
     """Frames that had to be sent again."""
 
@@ -71,6 +73,8 @@ class Verdict:
     """None where no bound is proven."""
     instructions: int | None
     cycles: int | None
+    uncounted: str = ""
+    """Why there is neither, in words; empty where there is one, or nothing that could count."""
     first_difference: str = ""
     """Where device and model differ, in words; empty when bit exact."""
 

@@ -17,11 +17,15 @@ class Kernel:
     op: str
     widths: tuple[tuple[str, int], ...]
     """(letter, bits), in the order of the kernel's name: weight, x in, y out, accumulator."""
+    prefix: str = "qd"
+    """What its name begins with: a library that has a name has kernels of its own."""
 
     @property
     def name(self) -> str:
         """The C function, for instance `qd_dense_w8_x8_y16_a32`."""
-        return f"qd_{self.op}_" + "_".join(f"{letter}{bits}" for letter, bits in self.widths)
+        return f"{self.prefix}_{self.op}_" + "_".join(
+            f"{letter}{bits}" for letter, bits in self.widths
+        )
 
     @property
     def header(self) -> str:

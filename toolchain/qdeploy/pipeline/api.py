@@ -39,6 +39,7 @@ class NetworkOptions(TypedDict, total=False):
     time_limit: float | None
     jobs: int | None
     cluster: str | None
+    name: str | None
     output: Path | str | None
     force: bool
 
@@ -69,6 +70,7 @@ class DeviceOptions(TypedDict, total=False):
     """Options of `validate`; `qdeploy validate --help` explains each."""
 
     port: str | None
+    board: Path | str | None
     vectors: Path | str | int | None
     junit: Path | str | None
     force: bool
@@ -89,7 +91,7 @@ def build(model: Path | str, **options: Unpack[BuildOptions]) -> dict[str, Any]:
             `bits`, `weights`, `biases`, `activations`, `input_format`, `rounding`, `quantizer`;
             another network on the device: `prune`, `deploy`; the question: `tolerance`, `norm`,
             `decision`; the search: `method`, `work`, `time_limit`, `jobs`, `cluster`; the
-            firmware: `board`, `compiler`, `no_run`; the result: `output`, `force`.
+            firmware: `board`, `compiler`, `no_run`; the result: `name`, `output`, `force`.
 
     Returns:
         The content of build.json. Its `answer` is `yes`, `no` or `inconclusive`.
@@ -157,8 +159,9 @@ def validate(folder: Path | str, **options: Unpack[DeviceOptions]) -> dict[str, 
 
     Args:
         folder: what `build` wrote.
-        **options: `port` of a device; `vectors`, a number or an .npz file; `junit`, a file to
-            write the result to as well; `force`, to replace it whatever it is.
+        **options: `port` of a device; `board`, another one with the same hardware; `vectors`, a
+            number or an .npz file; `junit`, a file to write the result to as well; `force`, to
+            replace it whatever it is.
 
     Returns:
         An object whose `answer` is `yes` or `no`, and whose `validation` says what was measured.
@@ -171,7 +174,7 @@ def validate(folder: Path | str, **options: Unpack[DeviceOptions]) -> dict[str, 
     asked = ValidateOptions(
         _path("folder", folder),
         vectors=None if vectors is None else str(vectors),
-        **_paths(given, "junit"),
+        **_texts(_paths(given, "junit"), "board"),
     )
     return run_validate(asked, Stopwatch()).summary
 

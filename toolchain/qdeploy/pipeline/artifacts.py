@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -275,8 +275,7 @@ def _marker(folder: Path) -> Mapping[str, Any] | None:
 def _check_holds_nothing_needed(target: Target) -> None:
     """Refuse a folder in whose place a build would take away more than a build."""
     place = target.path.resolve()
-    here = [Path.cwd(), Path.home()]
-    kept = [path for path in here if path.resolve().is_relative_to(place)]
+    kept = [path for path in _where_people_are() if path.is_relative_to(place)]
     if not _is_plain_build(target.path):
         kept += [path for path in target.inputs if _exists_inside(path, place)]
     if kept:
@@ -286,6 +285,14 @@ def _check_holds_nothing_needed(target: Target) -> None:
             where=Where(shown(target.path)),
             fix="choose another folder with -o",
         )
+
+
+def _where_people_are() -> list[Path]:
+    found = []
+    for place in (Path.cwd, Path.home):
+        with suppress(OSError, RuntimeError):  # it is gone, or nobody has said where it is
+            found.append(place().resolve())
+    return found
 
 
 def _is_plain_build(folder: Path) -> bool:

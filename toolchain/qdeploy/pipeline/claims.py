@@ -60,9 +60,11 @@ def prove(
             found = _search(*wide, regions, options, watch)
         except Interrupted as stopped:
             # What is written down is the program that runs, not the one that was made wider.
-            best = replace(stopped.certificate, program=fixed, places=places)
+            best = replace(
+                stopped.certificate, program=fixed, places=places, library_name=options.name
+            )
             raise Interrupted(best) from None
-    return replace(found, program=fixed, places=places)
+    return replace(found, program=fixed, places=places, library_name=options.name)
 
 
 def _search(

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qdeploy import __version__, boards, deploy, validate
+from qdeploy import __version__, deploy, validate
 from qdeploy.diagnostics import ExitCode, QdeployError, UsageError
 from qdeploy.ir import Vectors, Verdict
 from qdeploy.pipeline import artifacts
 from qdeploy.pipeline.artifacts import JUNIT, Target
+from qdeploy.pipeline.board import choose_board
 from qdeploy.pipeline.claims import bound_of
 from qdeploy.pipeline.junit import junit_bytes, junit_error_bytes
 from qdeploy.pipeline.outfolder import VECTORS
@@ -28,6 +29,8 @@ class ValidateOptions:
 
     folder: Path
     port: str | None = None
+    board: str | None = None
+    """None: the one that the build was made for."""
     vectors: str | None = None
     """How many, or the name of a file."""
     junit: Path | None = None
@@ -63,10 +66,9 @@ def run_validate(options: ValidateOptions, watch: Stopwatch) -> Validated:
 
 
 def _validated(options: ValidateOptions, watch: Stopwatch) -> Validated:
-    folder = options.folder
     with watch.stage("check"):
-        stored = read_build(folder)
-    board = boards.load(stored.firmware.board)
+        stored = read_build(options.folder)
+    board = choose_board(stored, options.board)
     with watch.stage("vectors"):
         vectors = _vectors(stored, options.vectors)
     with watch.stage("run"):

@@ -18,6 +18,7 @@ from qdeploy.certify import Crew, known_methods
 from qdeploy.diagnostics import UsageError
 from qdeploy.fixedpoint import MAX_BITS, QFormat, Rounding, parse_format
 from qdeploy.ir import Activations, Box, Network, QuantizeRequest
+from qdeploy.ir.naming import name_fault
 from qdeploy.proof import DecisionKind
 from qdeploy.reduce import Amount, known_reducers
 
@@ -62,6 +63,8 @@ class Options:
     jobs: int | None = None
     """None: as many as this process may use cores."""
     cluster: str | None = None
+    name: str | None = None
+    """Of the library; None: model."""
     compiler: str | None = None
     output: Path | None = None
     force: bool = False
@@ -246,6 +249,20 @@ def read_tolerance(options: Options) -> Fraction | None:
             fix="write for example --tolerance 0.01",
         )
     return value
+
+
+def read_name(options: Options) -> str | None:
+    """Read --name.
+
+    Raises:
+        UsageError: no library can be called so.
+    """
+    if options.name is not None and name_fault(options.name):
+        raise UsageError(
+            f"--name {options.name[:80]!r} {name_fault(options.name)}",
+            fix="write a short name of letters, digits and underscores, such as tilt or motor_2",
+        )
+    return options.name
 
 
 def choose_crew(options: Options) -> Crew:

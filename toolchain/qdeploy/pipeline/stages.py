@@ -5,6 +5,7 @@ device should be heard of in a second, not after a minute of proof search; and w
 ends, also by Ctrl-C, all is there that the rest of a build needs.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,6 +50,7 @@ from qdeploy.pipeline.options import (
     read_decision,
     read_formats,
     read_methods,
+    read_name,
     read_norm,
     read_prune,
     read_tolerance,
@@ -162,10 +164,13 @@ def _make(options: Options, board: Board, target: Target, watch: Stopwatch) -> _
         check_emulator(board)
     copies = outfolder.model_files(options.model)
     with watch.stage("generate"):
-        library = generate.library(program.fixed)
-        sources = generate.firmware(program.fixed, board)
+        library = generate.library(program.fixed, options.name)
+        sources = generate.firmware(program.fixed, board, options.name)
     with watch.stage("compile"):
         firmware = crossbuild.run(sources, board, options.compiler)
+    if runs:
+        with watch.stage("run"):
+            deploy.greet(firmware, board)
     with watch.stage("vectors"):
         vectors = validation.choose_vectors(
             program.network, program.fixed, program.regions, DEFAULT_VECTORS, VECTOR_SEED
@@ -193,6 +198,7 @@ def _finish(
     answer = decide(claim.statement, verdict, read_tolerance(options), read_norm(options))
     summary = {
         **certificate_summary(material, answer, watch),
+        "board_folder": board_folder(made.board, made.target.path),
         "firmware": describe_firmware(firmware),
         "validation": None if verdict is None else describe_verdict(verdict),
         "files": outfolder.digests(files),
@@ -201,6 +207,13 @@ def _finish(
     code = ExitCode.INTERRUPTED if interrupted else answer
     said = explain_tolerance(material, options)
     return Built(material, summary, code, made.target.path, said)
+
+
+def board_folder(board: Board, out: Path) -> str | None:
+    """Return the way from a build's folder to the user's own board; both may move together."""
+    if not board.own or board.folder is None:
+        return None
+    return Path(os.path.relpath(board.folder, out.resolve())).as_posix()
 
 
 def runs_by_itself(board: Board) -> bool:
@@ -229,7 +242,7 @@ def run_certify(options: Options, watch: Stopwatch) -> Certified:
     program = _program(options, watch)
     target = _knowing(target, options)
     with watch.stage("generate"):
-        library = generate.library(program.fixed)
+        library = generate.library(program.fixed, options.name)
     claim, origins = _claim(program, options, library, target, watch)
     material = _material(program, claim, origins, None, options)
     artifacts.write(target, claim.content)
@@ -285,6 +298,7 @@ def _program(options: Options, watch: Stopwatch) -> Program:
     read_decision(options)
     read_norm(options)
     read_prune(options)
+    read_name(options)
     with watch.stage("import"):
         network = importer.run(options.model)
         check_decision(options, network)

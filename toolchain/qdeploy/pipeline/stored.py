@@ -29,6 +29,8 @@ from qdeploy.reading import (
 )
 
 REBUILD = "build it again with qdeploy build"
+MAKING = "firmware/firmware.json"
+"""How the image came about, and for which board."""
 _CERTIFICATE = "certificate.json"
 _NEEDED = ("firmware.elf", "firmware.json", "library", outfolder.VECTORS)
 _FORMS = frozenset({"hex", "bin", "map"})
@@ -61,6 +63,8 @@ class Stored:
     firmware: Firmware
     summary: dict[str, Any]
     """What build.json says, as far as it was derived again."""
+    board_folder: str | None
+    """The way from the folder to the user's own board; None for a board of qdeploy."""
 
 
 def read_build(folder: Path) -> Stored:
@@ -79,7 +83,15 @@ def read_build(folder: Path) -> Stored:
     check_account(folder, parts.account, summary)
     _check_files(folder, parts.account)
     fixed = claim.certificate.program
-    return Stored(folder, parts.network, fixed, claim, parts.firmware, summary)
+    board = _board_folder(folder, parts.account)
+    return Stored(folder, parts.network, fixed, claim, parts.firmware, summary, board)
+
+
+def _board_folder(folder: Path, account: Mapping[str, Any]) -> str | None:
+    found = account.get("board_folder")
+    if found is not None and not isinstance(found, str):
+        raise _damaged(folder, MARKER, "its board_folder is no path")
+    return found
 
 
 def read_parts(folder: Path) -> Parts:
@@ -166,17 +178,18 @@ def _check_forms(folder: Path, statement: proof.Statement) -> None:
 
 
 def _check_library(folder: Path, statement: proof.Statement) -> None:
-    library = generate.library(statement.certificate.program)
+    certificate = statement.certificate
+    library = generate.library(certificate.program, certificate.library_name)
     if statement.subjects["library"] != proof.tree_digest(library):
         raise _other(folder, _CERTIFICATE, "the certificate is for another library")
     try:
-        generate.check_stored(library, folder / "library")
+        generate.check_stored(library, certificate.library_name, folder / "library")
     except RefusedError as refusal:
         raise _other(folder, "library", refusal.what) from refusal
 
 
 def _firmware(folder: Path, files: Mapping[str, bytes], fixed: FixedNetwork) -> Firmware:
-    made = _json(folder, "firmware/firmware.json", files["firmware.json"])
+    made = _json(folder, MAKING, files["firmware.json"])
     elf = files["firmware.elf"]
     image = crossbuild.measure(elf)
     if image.program_digest != program_digest(fixed):
@@ -195,17 +208,25 @@ def _firmware(folder: Path, files: Mapping[str, bytes], fixed: FixedNetwork) -> 
             stack_bytes=None if stack is None else _size(stack),
             compiler=CompilerIdentity(name, version, tuple(map(str, made["compiler_flags"]))),
             program_digest=image.program_digest,
+            model_symbol=image.model_symbol,
+            board_facts=_facts(made["board_facts"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(folder, "firmware/firmware.json", f"it lacks {error}") from error
+        raise _damaged(folder, MAKING, f"it lacks {error}") from error
     if "/" in firmware.board:
-        raise _damaged(folder, "firmware/firmware.json", "its board is no board's name")
+        raise _damaged(folder, MAKING, "its board is no board's name")
     return firmware
 
 
 def _size(value: object) -> int:
     if type(value) is not int or not 0 <= value < _ADDRESSES:
         raise ValueError("a number of bytes")
+    return value
+
+
+def _facts(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError("board_facts")
     return value
 
 

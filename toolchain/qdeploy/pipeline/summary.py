@@ -220,6 +220,7 @@ def describe_making(firmware: Firmware) -> dict[str, Any]:
     """Return what the image itself does not tell: what firmware.json holds."""
     return {
         "board": firmware.board,
+        "board_facts": dict(firmware.board_facts),
         "compiler": f"{firmware.compiler.name} {firmware.compiler.version}",
         "compiler_flags": list(firmware.compiler.flags),
         "stack_bytes": firmware.stack_bytes,
@@ -236,5 +237,6 @@ def describe_verdict(verdict: Verdict) -> dict[str, Any]:
         "within_bound": verdict.within_bound,
         "instructions": verdict.instructions,
         "cycles": verdict.cycles,
+        "uncounted": verdict.uncounted or None,
         "first_difference": verdict.first_difference,
     }

@@ -179,3 +179,5 @@ class Certificate:
     decision: DecisionClaim | None = None
     places: Places | None = None
     """Where the program's neurons stand beside the network's; None: both have equal layers."""
+    library_name: str | None = None
+    """What the library is called that was generated from the program; None: it has no name."""

@@ -17,6 +17,7 @@ from types import MappingProxyType
 
 from qdeploy.diagnostics import RefusedError
 from qdeploy.ir import Box, SourceTree, decode_program, encode_program, program_digest
+from qdeploy.ir.naming import name_fault
 from qdeploy.proof.certificate import (
     ASSUMPTIONS,
     Attacked,
@@ -153,6 +154,8 @@ def _seal(predicate: Json, subject: object) -> dict[str, str]:
         seal |= _seal_region(region, f"region {index}")
     if "places" in predicate:
         seal["places"] = _digest(predicate["places"])
+    if "library_name" in predicate:
+        seal["library name"] = _digest(predicate["library_name"])
     if "decision" in predicate:
         seal |= _seal_decision(predicate["decision"])
     return seal
@@ -200,6 +203,8 @@ def _encode(statement: Statement) -> Json:
     }
     if certificate.places is not None:
         predicate["places"] = [list(rows) for rows in certificate.places]
+    if certificate.library_name is not None:
+        predicate["library_name"] = certificate.library_name
     if certificate.decision is not None:
         predicate["decision"] = _encode_decision(certificate.decision)
     predicate["seal"] = _seal(predicate, subject)
@@ -305,6 +310,7 @@ def _decode(data: Json) -> Statement:
         None if predicate["work"] is None else _work(predicate["work"]),
         _decode_decision(predicate["decision"]) if "decision" in predicate else None,
         _decode_places(predicate["places"]) if "places" in predicate else None,
+        _library_name(predicate["library_name"]) if "library_name" in predicate else None,
     )
     _require_moderate(certificate)
     subjects = {_text(s["name"]): _text(s["digest"]["sha256"]) for s in data["subject"]}
@@ -429,6 +435,13 @@ def _encode_name(name: str) -> str:
         half = _LONGEST_FILE // 2 - 1
         plain = f"{plain[:half]}..{plain[-half:]}"
     return f"{before}{plain}{index}{note}"
+
+
+def _library_name(value: object) -> str:
+    name = _text(value)
+    if name_fault(name):
+        raise ValueError(f"the library's name {name_fault(name)}")
+    return name
 
 
 def _work(value: object) -> float:

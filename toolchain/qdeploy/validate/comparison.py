@@ -79,6 +79,7 @@ def run(
         within_bound=within,
         instructions=trace.instructions,
         cycles=trace.cycles,
+        uncounted=trace.uncounted,
         first_difference=difference,
     )
 

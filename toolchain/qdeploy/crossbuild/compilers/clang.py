@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from qdeploy.crossbuild._process import ToolFailedError, first_line
-from qdeploy.crossbuild._protocol import LANGUAGE, WARNINGS, Toolchain, cpu_flags, link_script
+from qdeploy.crossbuild._protocol import LANGUAGE, Toolchain, cpu_flags, link_script
 from qdeploy.diagnostics import MissingToolError, install
 
 _OPTIMISE = "-Os"
@@ -38,7 +38,8 @@ class Clang:
         return Toolchain(
             name="clang",
             version=version,
-            compile=(str(bundle), "clang", *flags, *WARNINGS, *headers, "-c"),
+            driver=(str(bundle), "clang"),
+            headers=headers,
             link=(str(bundle), "ld.lld", *link),
             flags=flags,
         )

@@ -4,7 +4,7 @@ import shutil
 
 from qdeploy.crossbuild._host import host_toolchain
 from qdeploy.crossbuild._process import first_line
-from qdeploy.crossbuild._protocol import LANGUAGE, WARNINGS, Toolchain, cpu_flags
+from qdeploy.crossbuild._protocol import LANGUAGE, Toolchain, cpu_flags
 from qdeploy.diagnostics import MissingToolError
 
 _OPTIMISE = "-O2"
@@ -29,7 +29,8 @@ class Gcc:
         return Toolchain(
             name="gcc",
             version=first_line(program, "-dumpfullversion"),
-            compile=(program, *flags, *WARNINGS, "-c"),
+            driver=(program,),
+            headers=(),
             link=(program, *cpu_flags(cpu), *link, "-o", "image.elf"),
             flags=flags,
         )

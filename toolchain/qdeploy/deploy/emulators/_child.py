@@ -1,6 +1,7 @@
 """A child process that never outlives its use."""
 
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -9,11 +10,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from qdeploy.diagnostics import MissingToolError
+from qdeploy.diagnostics import MissingToolError, visible
 
 _START_S = 15.0
 _END_S = 2.0
-_LAST_WORDS = 2000
+_WORDS = 4000
+_LINES = 2
+_LONGEST_LINE = 300
+_IDLE = re.compile(r"warning: nic .* has no peer|terminating on signal|^Use -machine help|^R\d\d=")
+"""What an emulator says in any case, or adds for who types its command."""
+
+
+class NoPortError(MissingToolError):
+    """The emulator ended, or did not say where its serial port is."""
 
 
 class Child:
@@ -39,7 +48,7 @@ class Child:
                     return line
             if self.process.poll() is not None:
                 break
-        raise MissingToolError(
+        raise NoPortError(
             f"the emulator did not start: {self._silence()}",
             fix="run `qdeploy doctor`",
         )
@@ -65,9 +74,17 @@ class Child:
             self.process.wait(_END_S)
         except subprocess.TimeoutExpired:
             return "it still runs, and has closed its serial port"
-        said = self._errors.read_text("utf-8", "replace")[-_LAST_WORDS:].strip()
+        said = self.said()
         ending = f"it ended with status {self.process.returncode}"
         return f"{ending}, saying: {said}" if said else ending
+
+    def said(self) -> str:
+        """What it has written to standard error so far: the first lines, on one."""
+        with self._errors.open("rb") as stream:
+            text = stream.read(_WORDS).decode("utf-8", "replace")
+        lines = [visible(line.strip())[:_LONGEST_LINE] for line in text.splitlines()]
+        telling = [line for line in lines if line and _IDLE.search(line) is None]
+        return "; ".join(telling[:_LINES])
 
 
 @contextmanager

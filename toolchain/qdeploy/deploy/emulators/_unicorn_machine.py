@@ -13,7 +13,7 @@ import struct
 import sys
 import tty
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 try:
     from unicorn import UC_ARCH_ARM, UC_HOOK_BLOCK, UC_MODE_THUMB, arm_const
@@ -200,12 +200,21 @@ def _pages(size: int) -> int:
     return -(-size // PAGE) * PAGE
 
 
+def refuse(why: str) -> NoReturn:
+    """End, because the facts make no board; the status is ExitCode.BAD_INPUT."""
+    sys.stderr.write(f"{why}\n")
+    sys.exit(3)
+
+
 def main() -> None:
     """Read the facts, say where the UART is, run."""
     facts = json.loads(sys.argv[1])
     if facts["cpu"] not in MODELS:
-        sys.exit(f"the engine knows no {facts['cpu']}")
-    machine = Machine(facts, Path(sys.argv[2]).read_bytes())
+        refuse(f"it knows no {facts['cpu']}")
+    try:
+        machine = Machine(facts, Path(sys.argv[2]).read_bytes())
+    except UcError as error:
+        refuse(f"its memory and its UART cannot be laid out: {error}")
     sys.stdout.write(f"{machine.uart.name}\n")
     sys.stdout.flush()
     machine.run()

@@ -11,23 +11,28 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 
 from qdeploy import scratch
 from qdeploy.boards import Board
 from qdeploy.deploy._protocol import Running
-from qdeploy.deploy.emulators._child import child
-from qdeploy.diagnostics import MissingToolError
+from qdeploy.deploy.emulators._child import Child, NoPortError, child
+from qdeploy.deploy.emulators._endings import ended
+from qdeploy.diagnostics import InputError, MissingToolError, QdeployError, Where
 from qdeploy.ir import Firmware
 
 _PROGRAM = "qemu-system-arm"
 _PORT = re.compile(r"char device redirected to (\S+)")
 _TICKS_PER_INSTRUCTION = 2
 _NS = 1_000_000_000
+_REFUSED = 1
+"""Its status where it does not take its command."""
 
 
 class Qemu:
     """See the module."""
+
+    keeps_time = True
 
     def version(self) -> str | None:
         """As `--version` says it."""
@@ -44,6 +49,8 @@ class Qemu:
         path = shutil.which(_PROGRAM)
         if path is None or board.emulator is None:
             raise self.missing()
+        if not board.emulator.machine:
+            raise _refusal(board, "QEMU is not told which machine to be")
         with scratch.folder("qemu") as folder:
             image = folder / "firmware.elf"
             image.write_bytes(firmware.elf)
@@ -52,14 +59,43 @@ class Qemu:
             if counting:
                 command += ["-icount", f"shift={_shift(board)},sleep=off"]
             with child(command, folder) as running:
-                found = _PORT.search(running.line_with("redirected"))
-                if found is None:
-                    raise MissingToolError("QEMU named no serial port", fix="install QEMU 7.2")
-                yield Running(found[1], running.last_words)
+                yield Running(_port(running, board), partial(_end, running, board), running.said)
 
     def instructions(self, ticks: int, board: Board) -> int:
         """Ticks of virtual time to instructions."""
         return round(ticks / (_clock(board) * (1 << _shift(board)) / _NS))
+
+
+def _port(running: Child, board: Board) -> str:
+    try:
+        found = _PORT.search(running.line_with("redirected"))
+    except NoPortError as error:
+        if running.process.returncode == _REFUSED:
+            raise _refusal(board, running.said()) from error
+        raise
+    if found is None:
+        raise MissingToolError("QEMU named no serial port", fix="install QEMU 7.2")
+    return found[1]
+
+
+def _end(running: Child, board: Board) -> QdeployError:
+    """Say how it ended: its status tells whether it would not be the machine at all."""
+    words = running.last_words()
+    if running.process.returncode == _REFUSED:
+        return _refusal(board, running.said())
+    return ended(words, board)
+
+
+def _refusal(board: Board, said: str) -> QdeployError:
+    """Say why QEMU will not be the machine that board.toml names."""
+    named = "" if board.emulator is None else board.emulator.machine
+    words = said.replace(f"{_PROGRAM}: ", "")
+    what = f"QEMU refuses the machine {named!r}: {words}" if named else words
+    where = Where(board.file, "emulator.machine")
+    fix = f"name one with a Cortex-M that `{_PROGRAM} -M help` lists"
+    if board.own:
+        return InputError(what, where=where, fix=fix)
+    return MissingToolError(what, where=where, fix="install QEMU 7.2 or newer")
 
 
 def _clock(board: Board) -> Fraction:

@@ -16,8 +16,9 @@ from pathlib import Path
 from qdeploy import scratch
 from qdeploy.boards import Board, Hardware
 from qdeploy.deploy._protocol import Running
-from qdeploy.deploy.emulators._child import Child, child
-from qdeploy.diagnostics import ExitCode, MissingToolError, install
+from qdeploy.deploy.emulators._child import Child, NoPortError, child
+from qdeploy.deploy.emulators._endings import CHECK, ended
+from qdeploy.diagnostics import ExitCode, InputError, MissingToolError, Where, install
 from qdeploy.ir import Firmware
 
 _MACHINE = Path(__file__).with_name("_unicorn_machine.py")
@@ -25,6 +26,8 @@ _MACHINE = Path(__file__).with_name("_unicorn_machine.py")
 
 class Unicorn:
     """See the module."""
+
+    keeps_time = False
 
     def version(self) -> str | None:
         """Of the installed wheel."""
@@ -48,7 +51,8 @@ class Unicorn:
             # -P: this folder's unicorn.py must not be taken for the package
             command = [sys.executable, "-P", str(_MACHINE), facts, str(image)]
             with child(command, folder) as running:
-                yield Running(_port(running), running.last_words)
+                port = _port(running, board)
+                yield Running(port, lambda: ended(running.last_words(), board), running.said)
 
     def instructions(self, ticks: int, board: Board) -> int:
         """Our SysTick counts them one by one."""
@@ -56,15 +60,22 @@ class Unicorn:
         return ticks
 
 
-def _port(running: Child) -> str:
+def _port(running: Child, board: Board) -> str:
     try:
         return running.line_with("/").strip()
-    except MissingToolError as problem:
-        if running.process.returncode != ExitCode.MISSING:
+    except NoPortError as error:
+        code = running.process.returncode
+        if code == ExitCode.MISSING:
+            raise MissingToolError(
+                f"the Python package unicorn is damaged: {running.said()}", fix=install("run")
+            ) from error
+        if code != ExitCode.BAD_INPUT:
             raise
-        raise MissingToolError(
-            f"the Python package unicorn is damaged: {running.last_words()}", fix=install("run")
-        ) from problem
+        raise InputError(
+            f"unicorn cannot be this board: {running.said()}",
+            where=Where(board.file),
+            fix=f"{CHECK}, a Cortex-M with a CMSDK UART; or name another emulator",
+        ) from error
 
 
 def _facts(hardware: Hardware, *, counting: bool) -> dict[str, object]:

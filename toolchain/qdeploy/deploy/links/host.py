@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qdeploy import scratch
 from qdeploy.boards import Board
-from qdeploy.deploy._protocol import Answers, Device, Timing
+from qdeploy.deploy._protocol import Answers, Device, Endpoint, Timing
 from qdeploy.ir import DeviceIdentity, Firmware
 
 
@@ -34,9 +34,9 @@ class _ModelInfo(ctypes.Structure):
 class HostDevice:
     """A loaded library."""
 
-    def __init__(self, library: ctypes.CDLL, compiler: str) -> None:
+    def __init__(self, library: ctypes.CDLL, model: str, compiler: str) -> None:
         self.retries = 0
-        self._model = _ModelInfo.in_dll(library, "qd_model")
+        self._model = _ModelInfo.in_dll(library, model)
         self._compiler = compiler
 
     def identify(self) -> DeviceIdentity:
@@ -64,6 +64,11 @@ class HostDevice:
             model.run(source.ctypes.data, target.ctypes.data)
         return Answers(outputs.astype(np.int64), (None,) * len(codes))
 
+    def count_loop(self, turns: int) -> int | None:
+        """There is no counter."""
+        del turns
+        return None
+
 
 class Host:
     """See the module."""
@@ -73,16 +78,16 @@ class Host:
         return board.hardware is None
 
     @contextmanager
-    def open(self, firmware: Firmware, address: str, timing: Timing) -> Iterator[Device]:
+    def open(self, firmware: Firmware, at: Endpoint, timing: Timing) -> Iterator[Device]:
         """Load the library, and let go of it afterwards."""
-        del address, timing
+        del at, timing
         compiler = f"{firmware.compiler.name} {firmware.compiler.version}"
         with scratch.folder("host") as folder:
             path = folder / "model.so"
             path.write_bytes(firmware.elf)
             library = ctypes.CDLL(str(path))
             try:
-                yield HostDevice(library, compiler)
+                yield HostDevice(library, firmware.model_symbol, compiler)
             finally:
                 _ctypes.dlclose(library._handle)  # noqa: SLF001  ctypes has no other way
 

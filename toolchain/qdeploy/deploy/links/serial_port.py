@@ -8,14 +8,13 @@ import serial
 from serial.tools import list_ports
 
 from qdeploy.boards import Board
-from qdeploy.deploy._protocol import ConnectionLostError, Device, Timing
+from qdeploy.deploy._protocol import ConnectionLostError, Device, Endpoint, Timing
 from qdeploy.deploy.client import FrameClient
-from qdeploy.diagnostics import MissingToolError
+from qdeploy.deploy.links._refusals import refused
 from qdeploy.ir import Firmware
 
 _SLICE_S = 0.05
 _WRITE_S = 10.0
-_BAUD = 115_200
 
 
 class SerialConnection:
@@ -59,10 +58,10 @@ class SerialPort:
         return board.hardware is not None
 
     @contextmanager
-    def open(self, firmware: Firmware, address: str, timing: Timing) -> Iterator[Device]:
+    def open(self, firmware: Firmware, at: Endpoint, timing: Timing) -> Iterator[Device]:
         """Open the port and wait until the device answers."""
         del firmware
-        with answering(address, timing) as client:
+        with answering(at, timing) as client:
             yield client
 
     def find(self, board: Board) -> str | None:
@@ -74,34 +73,30 @@ class SerialPort:
 
 
 @contextmanager
-def answering(address: str, timing: Timing) -> Iterator[FrameClient]:
+def answering(at: Endpoint, timing: Timing) -> Iterator[FrameClient]:
     """Open a port and wait until the device there answers, whatever it runs."""
-    port = open_port(address)
+    port = open_port(at)
     try:
-        client = FrameClient(SerialConnection(port, address), address, timing)
+        client = FrameClient(SerialConnection(port, at.address), at.address, timing, at.baud)
         client.connect()
         yield client
     finally:
         port.close()
 
 
-def open_port(address: str) -> serial.SerialBase:
+def open_port(at: Endpoint) -> serial.SerialBase:
     """Open a device name or URL, for ourselves alone where the system can promise that.
 
     Raises:
         MissingToolError: it cannot be opened.
     """
-    exclusive = {} if "://" in address else {"exclusive": True}
+    exclusive = {} if "://" in at.address else {"exclusive": True}
     try:
         return serial.serial_for_url(
-            address, baudrate=_BAUD, timeout=_SLICE_S, write_timeout=_WRITE_S, **exclusive
+            at.address, baudrate=at.baud, timeout=_SLICE_S, write_timeout=_WRITE_S, **exclusive
         )
     except (serial.SerialException, OSError, ValueError) as error:
-        raise MissingToolError(
-            f"the port {address} cannot be opened: {error}",
-            fix="name a port such as /dev/ttyACM0 or socket://HOST:PORT; you may need to be in "
-            "the group dialout, and no other program may hold the port",
-        ) from error
+        raise refused(at.address, error) from error
 
 
 LINK = SerialPort()
