@@ -108,8 +108,10 @@ class Network:
     source: ModelSource
     notes: tuple[str, ...] = ()
     """What the importer cut or folded, in words for the user."""
+    _by_id: Mapping[str, Tensor] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_id", {t.id: t for t in self.tensors})
         check_graph(
             [t.id for t in self.tensors],
             [t.id for t in self.inputs],
@@ -119,7 +121,7 @@ class Network:
 
     def tensor(self, tensor_id: str) -> Tensor:
         """Return the tensor called `tensor_id`."""
-        return next(t for t in self.tensors if t.id == tensor_id)
+        return self._by_id[tensor_id]
 
     @property
     def parameter_count(self) -> int:

@@ -357,7 +357,8 @@ def pair_bounds(pair: Pair, boxes: Interval) -> list[tuple[Decimal, ...]]:
     for start in range(0, len(boxes.lo), _BATCH):
         part = Interval(boxes.lo[start : start + _BATCH], boxes.hi[start : start + _BATCH])
         found = analyse(pair, part, use_linear=True)
-        reach = linear.upper_bound(pair, found, np.zeros_like(rows)[None], rows[None])
+        known = linear.before(pair, found)
+        reach = linear.upper_bound(known, np.zeros_like(rows)[None], rows[None])
         e = found.layers[-1].out.e
         apart = np.maximum(e.hi[:, first] - e.lo[:, second], e.hi[:, second] - e.lo[:, first])
         worst = np.minimum(np.maximum(reach[:, : len(first)], reach[:, len(first) :]), apart)

@@ -24,17 +24,11 @@ from qdeploy.proof.dyadic import (
     up,
     zeros,
 )
-from qdeploy.proof.enclosure import LayerRanges, Ranges
+from qdeploy.proof.enclosure import LayerRanges, Ranges, Signal
 from qdeploy.proof.pair import Layer, Pair
 
-
-@dataclass(frozen=True, slots=True)
-class Affine:
-    """Enclosures of y, z and d of one layer."""
-
-    y: Interval
-    z: Interval
-    d: Interval
+_TILE = 1 << 17
+"""Coefficients that are substituted back at once: a MiB of each of a few arrays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,60 +50,121 @@ class Relaxation:
     e_high: Plane
 
 
-def back_substitute(pair: Pair, before: Ranges, layer: Layer) -> Affine:
-    """Enclose y, z and d of `layer`, whose predecessors are enclosed by `before`."""
-    every = np.arange(layer.width)
-    return Affine(
-        enclose_y(pair, before, layer, every),
-        enclose_z(pair, before, layer, every),
-        enclose_d(pair, before, layer, every),
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What rows meet on their way back through one layer, the same for all of them."""
+
+    layer: Layer
+    planes: Relaxation
+    before: Interval | None
+    """The error of rounding sums to the codes of a lookup."""
+    moved: Raw
+    """V - W."""
+    lost: Raw
+    """What coefficients that are rounded down onto the grid may hide, [boxes, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """All layers that are enclosed already, and the way back through them."""
+
+    pair: Pair
+    ranges: Ranges
+    passages: tuple[Passage, ...]
+
+
+def before(pair: Pair, ranges: Ranges) -> Before:
+    """Return the way back through all layers that are enclosed."""
+    passages = [
+        passage(pair, layer, ranges.signal(index), found)
+        for index, (layer, found) in enumerate(zip(pair.layers, ranges.layers, strict=False))
+    ]
+    return Before(pair, ranges, tuple(passages))
+
+
+def passage(pair: Pair, layer: Layer, entering: Signal, found: LayerRanges) -> Passage:
+    """Return what rows meet in a layer."""
+    return Passage(
+        layer,
+        relax(pair.grid, layer, found),
+        None if layer.lookup is None else found.before,
+        layer.v - layer.w,
+        _rounded_away(found.y, found.d, entering.a, entering.e, grid=pair.grid),
     )
 
 
-def enclose_y(pair: Pair, before: Ranges, layer: Layer, rows: NDArray[np.int64]) -> Interval:
-    """Enclose y of some neurons of `layer`, [boxes, rows]."""
-    nothing = zeros((len(rows), layer.w.shape[1]), pair.grid)
-    return _enclose(pair, before, (layer.w[rows], nothing), layer.c[rows])
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """on_a @ a + on_e @ e + offset, a and e being what the last enclosed layer emits, [rows, n]."""
+
+    on_a: Raw
+    on_e: Raw
+    offset: Raw
+
+    def __add__(self, other: "Rows") -> "Rows":
+        return Rows(
+            np.concatenate([self.on_a, other.on_a]),
+            np.concatenate([self.on_e, other.on_e]),
+            np.concatenate([self.offset, other.offset]),
+        )
 
 
-def enclose_z(pair: Pair, before: Ranges, layer: Layer, rows: NDArray[np.int64]) -> Interval:
-    """Enclose the program's sums of some neurons of `layer`, [boxes, rows]."""
-    return _enclose(pair, before, (layer.v[rows], layer.v[rows]), layer.v_bias[rows])
+def rows_y(pair: Pair, layer: Layer, some: NDArray[np.int64]) -> Rows:
+    """Return y of some neurons of `layer`."""
+    return Rows(layer.w[some], zeros((len(some), layer.w.shape[1]), pair.grid), layer.c[some])
 
 
-def enclose_d(pair: Pair, before: Ranges, layer: Layer, rows: NDArray[np.int64]) -> Interval:
-    """Enclose sums - y of some neurons of `layer`, [boxes, rows]."""
-    v, w = layer.v[rows], layer.w[rows]
-    return _enclose(pair, before, (v - w, v), layer.v_bias[rows] - layer.c[rows])
+def rows_z(layer: Layer, some: NDArray[np.int64]) -> Rows:
+    """Return the program's sums of some neurons of `layer`."""
+    return Rows(layer.v[some], layer.v[some], layer.v_bias[some])
 
 
-def _enclose(pair: Pair, before: Ranges, on: tuple[Raw, Raw], offset: Raw) -> Interval:
-    """Enclose on_a @ a + on_e @ e + offset for rows [rows, n]."""
-    on_a, on_e = (np.concatenate([rows, -rows])[None] for rows in on)
-    bound = upper_bound(pair, before, on_a, on_e)
-    count = len(offset)
-    return Interval(offset - bound[:, count:], bound[:, :count] + offset)
+def rows_d(layer: Layer, some: NDArray[np.int64]) -> Rows:
+    """Return sums - y of some neurons of `layer`."""
+    v, w = layer.v[some], layer.w[some]
+    return Rows(v - w, v, layer.v_bias[some] - layer.c[some])
 
 
-def upper_bound(pair: Pair, before: Ranges, on_a: Raw, on_e: Raw) -> Raw:
-    """Bound on_a @ a + on_e @ e above; a, e being what the last layer of `before` emits.
+def enclose(known: Before, rows: Rows) -> Interval:
+    """Enclose rows [rows] over every box, [boxes, rows]."""
+    boxes = len(known.ranges.input.a.lo)
+    widest_layer = max(rows.on_a.shape[1], *(p.layer.w.shape[1] for p in known.passages))
+    size = max(1, _TILE // (2 * boxes * widest_layer))
+    tiles = [
+        _enclose(known, Rows(rows.on_a[some], rows.on_e[some], rows.offset[some]))
+        for some in (slice(at, at + size) for at in range(0, len(rows.offset), size))
+    ]
+    if len(tiles) == 1:
+        return tiles[0]
+    lo, hi = (np.concatenate([getattr(t, side) for t in tiles], axis=1) for side in ("lo", "hi"))
+    return Interval(lo, hi)
+
+
+def _enclose(known: Before, rows: Rows) -> Interval:
+    on_a, on_e = (np.concatenate([side, -side])[None] for side in (rows.on_a, rows.on_e))
+    bound = upper_bound(known, on_a, on_e)
+    count = len(rows.offset)
+    return Interval(rows.offset - bound[:, count:], bound[:, :count] + rows.offset)
+
+
+def upper_bound(known: Before, on_a: Raw, on_e: Raw) -> Raw:
+    """Bound on_a @ a + on_e @ e above; a, e being what the last layer of `known` emits.
 
     Coefficients are [boxes or 1, rows, n]; the bounds are [boxes, rows].
     """
-    grid = pair.grid
+    grid = known.pair.grid
     offset = zeros((1, on_a.shape[1]), grid)
-    for index in range(len(before.layers) - 1, -1, -1):
-        layer, ranges = pair.layers[index], before.layers[index]
-        on_y, on_d, passed = _through_activation(relax(grid, layer, ranges), on_a, on_e, grid)
-        moved, entering = layer.v - layer.w, before.signal(index)
-        lost = _rounded_away(ranges.y, ranges.d, entering.a, entering.e, grid=grid)
+    for passed in reversed(known.passages):
+        layer = passed.layer
+        on_y, on_d, lifted = _through_activation(passed.planes, on_a, on_e, grid)
         bias = scaled_matmul(((-on_y, layer.c), (-on_d, layer.v_bias - layer.c)), grid)
-        if layer.lookup is not None:
-            passed = passed + _maximum(on_d, ranges.before, grid)
-        offset = stored(offset + passed - bias + lost, grid)
-        on_a = stored(scaled_matmul(((on_y, layer.w), (on_d, moved)), grid), grid)
+        if passed.before is not None:
+            lifted = lifted + _maximum(on_d, passed.before, grid)
+        offset = stored(offset + lifted - bias + passed.lost, grid)
+        on_a = stored(scaled_matmul(((on_y, layer.w), (on_d, passed.moved)), grid), grid)
         on_e = stored(scaled_matmul(((on_d, layer.v),), grid), grid)
-    return offset + _maximum(on_a, before.input.a, grid) + _maximum(on_e, before.input.e, grid)
+    entry = known.ranges.input
+    return offset + _maximum(on_a, entry.a, grid) + _maximum(on_e, entry.e, grid)
 
 
 def _rounded_away(*boxes: Interval, grid: int) -> Raw:

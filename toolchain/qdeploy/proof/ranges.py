@@ -36,6 +36,7 @@ from qdeploy.proof.dyadic import (
     zeros,
 )
 from qdeploy.proof.enclosure import LayerRanges, Ranges, Signal
+from qdeploy.proof.linear import Before, Passage, rows_d, rows_y, rows_z
 from qdeploy.proof.lookup import Lookup
 from qdeploy.proof.pair import End, Layer, Pair
 
@@ -90,11 +91,15 @@ def enclose_by(
 ) -> Ranges:
     """Enclose by intervals, which `tighten` and ends that are known narrow layer by layer."""
     found: list[LayerRanges] = []
+    passages: list[Passage] = []
     for index, layer in enumerate(pair.layers):
         signal = entering if index == 0 else found[-1].out
         y, z, d = _affine(pair, layer, signal)
         if tighten is not None and index > 0:
-            y, z, d = tighten(pair, Ranges(entering, tuple(found)), layer, (y, z, d))
+            entered = entering if index == 1 else found[-2].out
+            passages.append(linear.passage(pair, pair.layers[index - 1], entered, found[-1]))
+            before = Before(pair, Ranges(entering, tuple(found)), tuple(passages))
+            y, z, d = tighten(before, layer, (y, z, d))
         y, z, d = _cut((y, z, d), inner.get(index, ()))
         y, z = y.settled(pair.grid), z.settled(pair.grid)
         d = d.meet(z - y).settled(pair.grid)
@@ -104,7 +109,7 @@ def enclose_by(
 
 Sums = tuple[Interval, Interval, Interval]
 """y, the program's sums, and their difference d, of one layer."""
-Tighten = Callable[[Pair, Ranges, Layer, Sums], Sums]
+Tighten = Callable[[Before, Layer, Sums], Sums]
 """Narrows what is known of a layer, whose predecessors are enclosed."""
 
 
@@ -124,29 +129,37 @@ def _cut(known: Sums, ends: Sequence[tuple[int, int, int]]) -> Sums:
     return y, z, d
 
 
-def tighten_all(pair: Pair, before: Ranges, layer: Layer, known: Sums) -> Sums:
+def tighten_all(before: Before, layer: Layer, known: Sums) -> Sums:
     """Tighten every neuron by lines."""
-    tighter = linear.back_substitute(pair, before, layer)
-    y, z, d = known
-    return y.meet(tighter.y), z.meet(tighter.z), d.meet(tighter.d)
+    every = np.arange(layer.width)
+    rows = rows_y(before.pair, layer, every) + rows_z(layer, every) + rows_d(layer, every)
+    found = linear.enclose(before, rows)
+    y, z, d = (
+        box.meet(Interval(found.lo[:, some], found.hi[:, some]))
+        for box, some in zip(known, np.split(np.arange(3 * layer.width), 3), strict=True)
+    )
+    return y, z, d
 
 
-def tighten_where_open(pair: Pair, before: Ranges, layer: Layer, known: Sums) -> Sums:
+def tighten_where_open(before: Before, layer: Layer, known: Sums) -> Sums:
     """Tighten y and z of neurons that intervals leave open in some box, then d where it counts.
 
     A curve that is straight where both functions are passes e by its slope, whatever d's range is.
     What a box gets depends on nothing but the box, so that batches do not show in the numbers.
     """
     y, z, d = known
+    pair = before.pair
     moving = is_open(layer, y, z, pair.grid)
     rows = np.flatnonzero(moving.any(axis=0))
     if len(rows):
-        y = y.meet_where(moving, rows, linear.enclose_y(pair, before, layer, rows))
-        z = z.meet_where(moving, rows, linear.enclose_z(pair, before, layer, rows))
+        found = linear.enclose(before, rows_y(pair, layer, rows) + rows_z(layer, rows))
+        of_y, of_z = np.split(np.arange(2 * len(rows)), 2)
+        y = y.meet_where(moving, rows, Interval(found.lo[:, of_y], found.hi[:, of_y]))
+        z = z.meet_where(moving, rows, Interval(found.lo[:, of_z], found.hi[:, of_z]))
         moving = is_open(layer, y, z, pair.grid)
         rows = np.flatnonzero(moving.any(axis=0))
     if len(rows):
-        d = d.meet_where(moving, rows, linear.enclose_d(pair, before, layer, rows))
+        d = d.meet_where(moving, rows, linear.enclose(before, rows_d(layer, rows)))
     return y, z, d
 
 
@@ -166,10 +179,10 @@ _OPERATIONS_PER_STEP = 100_000
 def analysis_operations(pair: Pair, boxes: int = 1) -> int:
     """Estimate the elementary operations of analysing boxes together with linear bounds."""
     widths = [pair.layers[0].w.shape[1], *(layer.width for layer in pair.layers)]
-    operations = 0
+    operations = behind = 0
     for k in range(1, len(pair.layers)):
-        rows = 6 * widths[k + 1]
-        operations += rows * sum(widths[j + 1] * (3 * widths[j] + 14) for j in range(k))
+        behind += widths[k] * (3 * widths[k - 1] + 14)
+        operations += 6 * widths[k + 1] * behind
     return operations * boxes + len(pair.layers) ** 2 * _OPERATIONS_PER_STEP
 
 

@@ -36,6 +36,7 @@ from qdeploy.proof.dyadic import (
     zeros,
 )
 from qdeploy.proof.enclosure import LayerRanges, Ranges, Signal
+from qdeploy.proof.linear import Before
 from qdeploy.proof.pair import Layer, Pair
 from qdeploy.proof.ranges import (
     Sums,
@@ -123,11 +124,11 @@ def enclose(pair: Pair, entering: Signal, choose: Choose) -> Ranges:
     """Enclose every quantity of the pair over one box, tightened by lines and then by slopes."""
     polygons: list[Corners | None] = []
 
-    def tighten(pair: Pair, before: Ranges, layer: Layer, known: Sums) -> Sums:
-        last = before.layers[-1]
+    def tighten(before: Before, layer: Layer, known: Sums) -> Sums:
+        last = before.ranges.layers[-1]
         polygons.append(corners(pair.layers[len(polygons)], last, pair.grid))
-        setting = _Setting(pair, before, tuple(polygons), choose)
-        return _tighten(setting, layer, tighten_all(pair, before, layer, known))
+        setting = _Setting(pair, before.ranges, tuple(polygons), choose)
+        return _tighten(setting, layer, tighten_all(before, layer, known))
 
     return enclose_by(pair, entering, tighten)
 

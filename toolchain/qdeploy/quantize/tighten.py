@@ -9,7 +9,7 @@ the program that was chosen, and a layer that could saturate gets its bit back.
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-from qdeploy.ir import FixedNetwork, Network, QuantizeRequest
+from qdeploy.ir import FixedNetwork, FixedTensor, Network, QuantizeRequest
 from qdeploy.proof.pair import MismatchError, align, coarse_grid
 from qdeploy.proof.ranges import analyse, analysis_operations, boxes_on_grid
 from qdeploy.quantize.formats import code, word_length
@@ -35,10 +35,11 @@ def tightened(network: Network, request: QuantizeRequest, assemble: Assemble) ->
             break
         candidate = assemble(proven)
         found = _sums(network, request, candidate)
+        outputs = {node.name: candidate.tensor(node.output) for node in candidate.nodes}
         saturating = {
             name
             for name, use in uses.items()
-            if name in found and not _fits(candidate, name, use, found[name])
+            if name in found and not _fits(outputs[name], use, found[name])
         }
         if found and not saturating:
             return candidate
@@ -64,15 +65,13 @@ def _sums(network: Network, request: QuantizeRequest, program: FixedNetwork) -> 
     }
 
 
-def _fits(program: FixedNetwork, name: str, use: Use, sums: tuple[Fraction, Fraction]) -> bool:
-    """Whether sums of this range become codes of the node's format without saturation.
+def _fits(target: FixedTensor, use: Use, sums: tuple[Fraction, Fraction]) -> bool:
+    """Whether sums of this range become codes of a node's output without saturation.
 
     What a table reads may saturate: its format was chosen to lose least.
     """
     if use.smooth is not None:
         return True
-    node = next(n for n in program.nodes if n.name == name)
-    target = program.tensor(node.output)
     lo, hi = (code(v, target.format.fb, target.rounding) for v in use.held(*sums))
     return word_length(lo, hi) <= target.format.bits
 
