@@ -1,4 +1,4 @@
-"""Products of integers are the same numbers in double precision, in int64 and in Python's integers."""
+"""Products are the same numbers in double precision, in int64 and in Python's integers."""
 
 import numpy as np
 import pytest

@@ -43,7 +43,7 @@ def whole_regions(rounding: Rounding, grids: tuple[int, ...]) -> tuple[Network, 
     for index, box in enumerate(boxes(8)):
         shown = kernel.witness(network, program, box.lo)
         grid = grids[index % len(grids)]
-        parts = kernel.prove_whole(network, program, [box], grid)
+        parts = kernel.prove_whole(pair.Pairs(network, program), [box], grid)
         if index == 3:
             known = kernel.analysis(network, program, box)
             parts = [kernel.prove_part(known, "linear", None), *parts]

@@ -107,7 +107,7 @@ def test_a_limit_between_two_numbers_of_the_grid_ends_where_it_does(
     program = quantize.run(network, request)
     for index, value in enumerate((total, moved)):
         program = with_bias(program, index, value)
-    (part,) = kernel.prove_whole(network, program, [box], 20)
+    (part,) = kernel.prove_whole(pair.Pairs(network, program), [box], 20)
     (deviation,) = kernel.deviations(network, program, here)
     assert deviation <= Fraction(part.per_output[0])
 

@@ -25,7 +25,7 @@ from qdeploy.ir import Box, FixedNetwork, Network, QuantizeRequest, exact
 from qdeploy.proof import DecisionKind, DecisionStatus, chain, decision
 from qdeploy.proof import statement as statements
 from qdeploy.proof.certificate import Attacked, DecisionClaim, Unchanged
-from qdeploy.proof.pair import coarse_grid
+from qdeploy.proof.pair import Pairs, coarse_grid
 from qdeploy.proof.ranges import boxes_on_grid
 from support.networks import build_network, random_network, random_request
 
@@ -111,7 +111,7 @@ def wrongly_sure(seeds: range) -> Iterator[tuple[int, int]]:
     """Yield where a winner is called sure, of the device or the network, that is not."""
     for seed, kind in itertools.product(seeds, KINDS):
         network, program = tiny(seed, last_relu=seed % 5 == 0)
-        pair = decision.decision_pair(network, program, coarse_grid(program))
+        pair = decision.decision_pair(Pairs(network, program), coarse_grid(program))
         raw = boxes_on_grid(small_boxes(seed, BOXES), pair.grid)
         codes = decision.device_values(pair, decision.code_boxes(pair, raw))
         contests = (decision.device_contest(pair, kind), decision.network_contest(pair, kind))
@@ -344,7 +344,7 @@ def test_running_every_code_of_a_region_is_enumeration(kind):
     for seed in range(8):
         network, program = tiny(seed)
         boxes = small_boxes(seed, 6)
-        pair = decision.decision_pair(network, program, coarse_grid(program))
+        pair = decision.decision_pair(Pairs(network, program), coarse_grid(program))
         codes = decision.code_boxes(pair, boxes_on_grid(boxes, pair.grid))
         for winner in range(3):
             won = decision.run_wins(program, codes, np.full(len(boxes), winner), kind)
@@ -535,7 +535,7 @@ def handmade(bias: tuple[float, float], fmt: QFormat) -> tuple[Network, FixedNet
 def test_ties_go_to_the_lowest_index_and_saturation_makes_ties(bias, fmt, winner, unchanged):
     network, program = handmade(bias, fmt)
     box = Box((Fraction(0),), (Fraction(1),))
-    pair = decision.decision_pair(network, program, coarse_grid(program))
+    pair = decision.decision_pair(Pairs(network, program), coarse_grid(program))
     case = Unchanged(winner, FULL, FULL)
     claim = DecisionClaim(DecisionKind.ARGMAX, pair.grid, (case,), None)
     if unchanged:

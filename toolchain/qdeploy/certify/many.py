@@ -15,7 +15,7 @@ from qdeploy.ir import Box, FixedNetwork, Network
 from qdeploy.ops import evaluate, execute
 from qdeploy.proof import kernel
 from qdeploy.proof.certificate import RegionClaim
-from qdeploy.proof.pair import MismatchError, align, coarse_grid
+from qdeploy.proof.pair import MismatchError, Pairs, sharp_grid
 from qdeploy.proof.tree import TreeError
 
 Reals = NDArray[np.float64]
@@ -34,10 +34,11 @@ def together(
 ) -> tuple[RegionClaim, ...] | None:
     """Bound and attack all regions; None where this network needs its regions one by one."""
     try:
-        grid = coarse_grid(program)
-        if kernel.beyond_linear(align(network, program, grid)):
+        grid = sharp_grid(program)
+        pairs = Pairs(network, program)
+        if kernel.beyond_linear(pairs.on(grid)):
             return None
-        parts = kernel.prove_whole(network, program, regions, grid)
+        parts = kernel.prove_whole(pairs, regions, grid)
     except (MismatchError, TreeError):
         return None
     size = max(1, _ROWS // _TRIES)

@@ -31,7 +31,7 @@ Raw = NDArray[Any]
 
 NARROW_GRIDS = range(20, 41)
 """Grids whose analyses start in int64."""
-_NARROW_BITS = 45
+NARROW_BITS = 45
 _PRODUCT_BITS = 60
 _LIMB_BITS = 62
 _MOST_LIMBS = 4
@@ -57,7 +57,7 @@ def integers(shape: tuple[int, ...] | int) -> Raw:
 
 def stored(array: Raw, grid: int) -> Raw:
     """Return integers in the dtype that analyses on `grid` start in, if they are small enough."""
-    if grid in NARROW_GRIDS and widest(array) <= _NARROW_BITS:
+    if grid in NARROW_GRIDS and widest(array) <= NARROW_BITS:
         return array.astype(np.int64, copy=False)
     return array.astype(object, copy=False)
 
@@ -350,6 +350,10 @@ class Interval:
             whole[:, columns] = met
             ends.append(whole)
         return Interval(*ends)
+
+    def some(self, boxes: slice) -> "Interval":
+        """Return the enclosures over some boxes."""
+        return Interval(self.lo[boxes], self.hi[boxes])
 
     def row(self, index: int) -> "Interval":
         """Return the enclosures over one box."""

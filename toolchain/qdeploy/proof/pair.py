@@ -25,6 +25,9 @@ _GUARD_BITS = 16
 _FINEST_GRID = 1024
 _COARSE_GRID_BITS = 20
 _COARSE_GUARD_BITS = 8
+_SHARP_GRID_BITS = 40
+_MOST_GRIDS = 4
+"""That are kept in memory."""
 
 
 class MismatchError(ValueError):
@@ -84,6 +87,27 @@ class Pair:
     grid: int
 
 
+class Pairs:
+    """One network and one program on as many grids as are asked for, each derived once."""
+
+    def __init__(self, network: Network, program: FixedNetwork) -> None:
+        self.network = network
+        self.program = program
+        self._known: dict[int | None, Pair] = {}
+
+    def on(self, grid: int | None = None) -> Pair:
+        """Return both side by side on a grid; see `align`.
+
+        Raises:
+            MismatchError: they do not belong together, or the grid does not hold the program.
+        """
+        if grid not in self._known:
+            if len(self._known) >= _MOST_GRIDS:
+                del self._known[next(iter(self._known))]
+            self._known[grid] = align(self.network, self.program, grid)
+        return self._known[grid]
+
+
 @dataclass(frozen=True, slots=True)
 class _RealLayer:
     dense: Node | None
@@ -140,10 +164,18 @@ def coarse_grid(program: FixedNetwork) -> int:
     return max(_COARSE_GRID_BITS, _finest_code(program) + _COARSE_GUARD_BITS)
 
 
+def sharp_grid(program: FixedNetwork) -> int:
+    """Return the finest grid on which 64-bit integers hold the numbers of usual networks.
+
+    Rounding onto it hardly shows, even where it adds up over dozens of layers.
+    """
+    return max(_SHARP_GRID_BITS, coarse_grid(program))
+
+
 def _finest_code(program: FixedNetwork) -> int:
     codes = [t.format.fb for t in program.tensors]
     weights = [n.arrays["weight"].format.fb for n in program.nodes if "weight" in n.arrays]
-    return max(codes + weights)
+    return max(codes + weights, default=0)
 
 
 def _grid(program: FixedNetwork, wanted: int | None) -> int:

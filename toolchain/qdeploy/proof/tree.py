@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from qdeploy import ops
 from qdeploy.fixedpoint import QFormat, Rounding, round_shift
 from qdeploy.ir import FixedNetwork
-from qdeploy.proof.dyadic import Interval, Raw, stored
+from qdeploy.proof.dyadic import NARROW_BITS, NARROW_GRIDS, Interval, Raw, stored, widest
+from qdeploy.proof.enclosure import Ranges
 from qdeploy.proof.pair import Pair
 from qdeploy.proof.ranges import analyse, analysis_operations, reference_error
 
@@ -33,8 +34,8 @@ LARGEST_CORNERS = 1 << 25
 """Leaves (or codes of few leaves) times inputs that may stand in memory at once."""
 LARGEST_WORK = 400_000_000_000
 """Operations that all leaves together may take; most of an hour."""
-_WIDE_FACTOR = 50
-"""How much slower Python's integers are."""
+_WIDE_FACTOR = 10
+"""How much slower Python's integers are, at worst."""
 _LEAST_OPERATIONS = 10_000
 _BATCH = 256
 _EXACT_BATCH = 64
@@ -111,27 +112,42 @@ def halves(boxes: Interval, axes: NDArray[np.int64]) -> Interval:
     return Interval(lo, hi)
 
 
-def leaf_operations(pair: Pair, box: Interval) -> int:
-    """Estimate what analysing one leaf costs; [1, n] is the box of the region."""
-    found = analyse(pair, box, use_linear=True)
-    wide = any(layer.d.lo.dtype == object for layer in found.layers)
+def outgrows(pair: Pair, found: Ranges, grid: int) -> bool:
+    """Whether 64 bits do not hold some number of a region on the pair's grid.
+
+    `found` encloses the region on a grid of its own.
+    """
+    if pair.grid not in NARROW_GRIDS:
+        return True
+    boxes = [box for layer in found.layers for box in (layer.y, layer.z, layer.d)]
+    bits = max(widest(side) for box in boxes for side in (box.lo, box.hi))
+    return bits + pair.grid - grid > NARROW_BITS
+
+
+def leaf_operations(pair: Pair, *, wide: bool) -> int:
+    """Estimate what analysing one leaf among many costs; `wide`: numbers outgrow 64 bits."""
     operations = _LEAST_OPERATIONS + analysis_operations(pair, _BATCH) // _BATCH
     return operations * (_WIDE_FACTOR if wide else 1)
 
 
-def require_affordable(pair: Pair, leaves: Leaves) -> None:
-    """Refuse trees that nobody would wait for, before anything is computed.
+def count_pieces(pair: Pair, leaves: Leaves) -> int:
+    """Return how many boxes are analysed: leaves, and the codes of exact ones."""
+    exact = _rows(leaves.boxes, np.flatnonzero(leaves.exact))
+    cells = int(count_cells(pair.input, pair.input_rounding, exact, pair.grid).sum())
+    return len(leaves.exact) + cells
+
+
+def require_affordable(pair: Pair, leaves: Leaves, *, wide: bool) -> int:
+    """Return the operations all leaves take; refuse trees that nobody would wait for.
 
     Raises:
         TreeError: the leaves and codes are too many for this network.
     """
-    exact = _rows(leaves.boxes, np.flatnonzero(leaves.exact))
-    cells = int(count_cells(pair.input, pair.input_rounding, exact, pair.grid).sum())
-    whole = Interval(
-        leaves.boxes.lo.min(axis=0, keepdims=True), leaves.boxes.hi.max(axis=0, keepdims=True)
-    )
-    if (len(leaves.exact) + cells) * leaf_operations(pair, whole) > LARGEST_WORK:
-        raise TreeError(f"{len(leaves.exact)} leaves and {cells} codes are too much work")
+    pieces = count_pieces(pair, leaves)
+    operations = pieces * leaf_operations(pair, wide=wide)
+    if operations > LARGEST_WORK:
+        raise TreeError(f"{pieces} leaves and codes are too much work")
+    return operations
 
 
 def leaf_bounds(pair: Pair, program: FixedNetwork, leaves: Leaves) -> Raw:

@@ -47,7 +47,7 @@ from qdeploy.proof.ranges import (
     reference_error,
     tighten_all,
 )
-from qdeploy.proof.tree import LARGEST_WORK, Leaves, TreeError, leaf_operations
+from qdeploy.proof.tree import Leaves
 
 SLOPE_BITS = 8
 """Slopes are multiples of 2**-SLOPE_BITS."""
@@ -143,17 +143,12 @@ def leaf_bounds(pair: Pair, leaves: Leaves, data: Sequence[Sequence[Sequence[int
     """Bound |deviation| per leaf and output with the slopes of every leaf.
 
     Raises:
-        TuningError, TreeError: slopes or leaves are not what they must be, or too much work.
+        TuningError: slopes or leaves are not what they must be.
     """
     if leaves.exact.any() or len(leaves.exact) != len(data):
         raise TuningError("not every leaf has slopes")
     if not supported(pair):
         raise TuningError("an activation is not piecewise linear")
-    whole = Interval(
-        leaves.boxes.lo.min(axis=0, keepdims=True), leaves.boxes.hi.max(axis=0, keepdims=True)
-    )
-    if len(data) > affordable_leaves(pair, leaf_operations(pair, whole)):
-        raise TreeError(f"{len(data)} leaves with slopes are too much work")
     bounds = []
     for index, slopes in enumerate(data):
         choose, all_asked = given(slopes)
@@ -164,12 +159,12 @@ def leaf_bounds(pair: Pair, leaves: Leaves, data: Sequence[Sequence[Sequence[int
     return np.stack(bounds)
 
 
-def affordable_leaves(pair: Pair, operations: int) -> int:
-    """Return how many leaves a check takes on, of which a tree analyses one in `operations`.
+def leaf_operations(pair: Pair, operations: int) -> int:
+    """Estimate what a leaf takes, of which a tree analyses one among many in `operations`.
 
     A tree looks at many leaves together; here each pays alone for every step, however narrow.
     """
-    return LARGEST_WORK // (_PASSES * (operations + analysis_operations(pair)))
+    return _PASSES * (operations + analysis_operations(pair))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class Split:
             pair = sharp_pair(known)
         except MismatchError:
             return None
-        return predict(pair, known.box)
+        return predict(known, pair)
 
     def pursue(self, question: Question, surveyed: Prices) -> Pursuit | None:
         """Grow a tree."""
