@@ -4,21 +4,26 @@ from qdeploy.certify.decide import DecideRequest, decide
 from qdeploy.certify.executors import Crew
 from qdeploy.certify.explain import explain
 from qdeploy.certify.methods import known_methods
-from qdeploy.certify.relaxed import Relaxed, attack_relaxed
-from qdeploy.certify.search import DEFAULT_WORK, CertifyRequest, Interrupted, run
+from qdeploy.certify.plan import DEFAULT_MEMORY, DEFAULT_WORK, CertifyRequest, Plan, make_plan
+from qdeploy.certify.relaxed import Effort, Relaxed, attack_relaxed
+from qdeploy.certify.search import Interrupted, run
 from qdeploy.certify.similarity import place
 
 __all__ = [
+    "DEFAULT_MEMORY",
     "DEFAULT_WORK",
     "CertifyRequest",
     "Crew",
     "DecideRequest",
+    "Effort",
     "Interrupted",
+    "Plan",
     "Relaxed",
     "attack_relaxed",
     "decide",
     "explain",
     "known_methods",
+    "make_plan",
     "place",
     "run",
 ]

@@ -20,13 +20,11 @@ from qdeploy.proof.tree import TreeError
 
 Reals = NDArray[np.float64]
 
-FEWEST = 48
-"""Regions below are worth a claim of their own."""
-LEAST_SHARE = 0.1
-"""Seconds a region that leave nothing for a search of its own."""
 _TRIES = 48
 _ROWS = 1 << 13
-"""Inputs evaluated together."""
+"""Inputs evaluated together, at most."""
+_NUMBERS = 1 << 21
+"""Of one array: 16 MiB."""
 
 
 def together(
@@ -41,7 +39,8 @@ def together(
         parts = kernel.prove_whole(pairs, regions, grid)
     except (MismatchError, TreeError):
         return None
-    size = max(1, _ROWS // _TRIES)
+    widest = max(tensor.size for tensor in network.tensors)
+    size = max(1, min(_ROWS, _NUMBERS // widest) // _TRIES)
     rng = np.random.default_rng(0)
     points: list[tuple[Fraction, ...]] = []
     for start in range(0, len(regions), size):

@@ -477,7 +477,7 @@ def _honest(model: _Model, x: Reals) -> Reals:
 def _climb(
     model: _Model, goal: Reals, turns: int, seed: int, first: Reals | None
 ) -> tuple[Reals, float]:
-    """Return how high each row got, and the largest output seen; each goal begins once at `first`."""
+    """Return how high each row got, and the largest output seen; a row a goal begins at `first`."""
     rng = np.random.default_rng(seed)
     point = _start(model, goal, rng)
     if first is not None:

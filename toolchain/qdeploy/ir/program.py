@@ -102,6 +102,8 @@ class FixedNetwork:
     outputs: tuple[str, ...]
     tensors: tuple[FixedTensor, ...]
     nodes: tuple[FixedNode, ...]
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """What the quantiser chose that is worth a word to the user; no part of the program."""
     _by_id: Mapping[str, FixedTensor] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -2,12 +2,13 @@
 
 import math
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.fixedpoint import DOUBLE_BITS, Integers, Rounding, in_doubles, product_in_doubles
-from qdeploy.ir import FractionArray
+from qdeploy.ir import Derived, FractionArray
 
 _EXACT_IN_INT64 = 1 << 63
 
@@ -18,6 +19,8 @@ _MANY = 64
 _ACCUMULATOR_BITS = 64
 """Of the widest accumulator."""
 
+_COMMON: Derived[tuple[NDArray[np.object_], int]] = Derived()
+_COMMON_BITS: Derived[int] = Derived()
 _MOST_COMMON_BITS = 2048
 """Of a denominator that a whole layer shares; float32 weights need 150 at most."""
 
@@ -87,7 +90,7 @@ def rational_sums(x: FractionArray, weight: FractionArray, bias: FractionArray) 
     rows = [weight] if _common_bits(weight) <= _MOST_COMMON_BITS else np.split(weight, len(weight))
     columns = []
     for row in rows:
-        w_numerators, w_scale = _over_common_denominator(row)
+        w_numerators, w_scale = _COMMON.get(row, None, partial(_over_common_denominator, row))
         columns.append(_quotients(x_numerators @ w_numerators.T, x_scale * w_scale))
     return np.asarray(np.concatenate(columns, axis=1) + bias[None, :])
 
@@ -100,6 +103,10 @@ def _quotients(numerators: NDArray[np.object_], denominator: int) -> FractionArr
 
 
 def _common_bits(values: FractionArray) -> int:
+    return _COMMON_BITS.get(values, None, partial(_count_common_bits, values))
+
+
+def _count_common_bits(values: FractionArray) -> int:
     """Return the bits of the common denominator, or more than allowed as soon as it has more."""
     common = 1
     for denominator in {v.denominator for v in values.ravel().tolist()}:

@@ -225,6 +225,7 @@ def _pair(left: list[_Placed], right: list[_Placed], curves: list[OnGrid | None]
             c=a.bias,
             v=b.weight,
             v_bias=b.bias,
+            alone=False,
             inexact=a.inexact,
             bias_inexact=False,
             curve=curve,

@@ -1,11 +1,12 @@
 """How much work a check may take: one account over everything that a certificate asks for.
 
-An operation is one step of a vectorised calculation, about 4 nanoseconds on a PC of 2024. What a
-piece of work costs is estimated from its sizes before it is begun.
+An operation is one step of a vectorised calculation, about 4 nanoseconds on a PC of 2024 (measured
+in benchmarks/). What a piece of work costs is estimated from its sizes before it is begun.
 """
 
 from qdeploy.diagnostics import RefusedError
 
+SECONDS_PER_OPERATION = 4e-9
 DEFAULT_OPERATIONS = 1_000_000_000_000
 """About an hour."""
 

@@ -37,6 +37,7 @@ _LIMB_BITS = 62
 _MOST_LIMBS = 4
 """Of each factor; more would cost more than Python's integers do."""
 _RESULT_BITS = 57
+_FEW_NUMBERS = 96
 _BLOCK = 1 << 15
 """Numbers that are worked on at once: 256 KiB of each of a few arrays."""
 _MATRIX = 2
@@ -129,6 +130,8 @@ Factors = Sequence[tuple[Raw, Raw]]
 
 def scaled_matmul(pairs: Factors, bits: int) -> Raw:
     """Return the exact sum of the matrix products, divided by 2**bits and rounded down."""
+    if _is_small(pairs):
+        return _in_integers(pairs, bits, np.matmul)
     pairs = _without_zeros(pairs)
     terms = sum(left.shape[-1] for left, _ in pairs)
     if any(in_doubles(left, right) for left, right in pairs):
@@ -140,11 +143,23 @@ def scaled_matmul(pairs: Factors, bits: int) -> Raw:
 
 def scaled_times(pairs: Factors, bits: int) -> Raw:
     """Return the exact sum of the elementwise products, likewise divided and rounded."""
+    if _is_small(pairs):
+        return _in_integers(pairs, bits, np.multiply)
     pairs = _without_zeros(pairs)
     return _scaled(pairs, bits, len(pairs), (np.multiply, times))
 
 
 Multiply = Callable[[Raw, Raw], Raw]
+
+
+def _is_small(pairs: Factors) -> bool:
+    """Whether Python's integers are done before the bits of all factors have been counted."""
+    return sum(left.size + right.size for left, right in pairs) <= _FEW_NUMBERS
+
+
+def _in_integers(pairs: Factors, bits: int, multiply: Multiply) -> Raw:
+    products = (multiply(left.astype(object), right.astype(object)) for left, right in pairs)
+    return down(np.asarray(sum(products)), bits)
 
 
 def _without_zeros(pairs: Factors) -> Factors:

@@ -40,6 +40,7 @@ from qdeploy.proof.ranges import (
     analyse,
     analysis_operations,
     boxes_on_grid,
+    operations_through,
     recursion_bound,
     reference_error,
 )
@@ -173,9 +174,12 @@ def affordable_pair(pairs: Pairs) -> Pair:
     """Return the pair that regions are looked at on: wide networks need 64-bit integers."""
     sharp = pairs.on(sharp_grid(pairs.program))
     weights = sum(int(layer.w.size) for layer in sharp.layers)
-    if analysis_operations(sharp) > LARGEST_FINE_ANALYSIS or weights > LARGEST_FINE_WEIGHTS:
-        return sharp
-    return pairs.on()
+    return pairs.on() if affords_fine_grid(analysis_operations(sharp), weights) else sharp
+
+
+def affords_fine_grid(operations: int, weights: int) -> bool:
+    """Whether regions are looked at in Python's integers: sharpest, and slowest."""
+    return operations <= LARGEST_FINE_ANALYSIS and weights <= LARGEST_FINE_WEIGHTS
 
 
 def analyses(pairs: Pairs, boxes: Sequence[Box]) -> list[Analysis]:
@@ -627,6 +631,13 @@ def _conclude(claim: RegionClaim, proven: Sequence[Part], shown: Witness, place:
 def beyond_linear(pair: Pair) -> bool:
     """Whether back-substitution through this network is more than anybody would wait for."""
     return analysis_operations(pair) > LARGEST_ANALYSIS
+
+
+def analysis_work(widths: Sequence[int], weights: int) -> int:
+    """Estimate what one look at a region by lines takes, from the sizes of a network alone."""
+    operations = operations_through(widths)
+    slow = _FINE_FACTOR if affords_fine_grid(operations, weights) else 1
+    return slow * operations + _OPERATIONS_PER_WEIGHT * weights
 
 
 def _require_affordable(known: Analysis, claim: RegionClaim, place: str) -> None:

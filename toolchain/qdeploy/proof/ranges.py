@@ -177,16 +177,21 @@ _OPERATIONS_PER_STEP = 100_000
 
 
 def analysis_operations(pair: Pair, boxes: int = 1) -> int:
-    """Estimate the elementary operations of analysing boxes together with linear bounds.
+    """Estimate the elementary operations of analysing boxes together with linear bounds."""
+    widths = [pair.layers[0].w.shape[1], *(layer.width for layer in pair.layers)]
+    return operations_through(widths, boxes)
+
+
+def operations_through(widths: Sequence[int], boxes: int = 1) -> int:
+    """Estimate what `analysis_operations` does from the widths of the input and of all layers.
 
     A row passes three matrices a layer, whose products cost a third of an operation each.
     """
-    widths = [pair.layers[0].w.shape[1], *(layer.width for layer in pair.layers)]
     operations = behind = 0
-    for k in range(1, len(pair.layers)):
+    for k in range(1, len(widths) - 1):
         behind += widths[k] * (widths[k - 1] + 14)
         operations += 6 * widths[k + 1] * behind
-    return operations * boxes + len(pair.layers) ** 2 * _OPERATIONS_PER_STEP
+    return operations * boxes + (len(widths) - 1) ** 2 * _OPERATIONS_PER_STEP
 
 
 def input_signal(pair: Pair, x: Interval) -> Signal:
@@ -201,6 +206,8 @@ def input_signal(pair: Pair, x: Interval) -> Signal:
 
 
 def _affine(pair: Pair, layer: Layer, s: Signal) -> tuple[Interval, Interval, Interval]:
+    if layer.alone:
+        return s.a, s.b, s.e
     grid = pair.grid
     y = product_range(layer.w, s.a, grid).shifted(layer.c)
     z = product_range(layer.v, s.b, grid).shifted(layer.v_bias)

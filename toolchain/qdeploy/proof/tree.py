@@ -39,6 +39,8 @@ _WIDE_FACTOR = 10
 _LEAST_OPERATIONS = 10_000
 _BATCH = 256
 _EXACT_BATCH = 64
+_BATCH_NUMBERS = 1 << 18
+"""Neurons times boxes that are enclosed together: 2 MiB an array, dozens of which are needed."""
 
 
 class TreeError(ValueError):
@@ -160,6 +162,12 @@ def leaf_bounds(pair: Pair, program: FixedNetwork, leaves: Leaves) -> Raw:
     return bounds
 
 
+def _batch(pair: Pair) -> int:
+    """Return how many boxes are enclosed together; their bounds do not depend on it."""
+    neurons = pair.layers[0].w.shape[1] + sum(layer.width for layer in pair.layers)
+    return max(1, min(_BATCH, int(_BATCH_NUMBERS // neurons)))
+
+
 def _chunks(count: int, size: int) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, count, size))
 
@@ -172,7 +180,7 @@ def _linear(pair: Pair, program: FixedNetwork, boxes: Interval) -> Raw:
     """Bound |deviation| over each box [boxes, n] by back-substitution."""
     del program
     bounds = []
-    for chunk in _chunks(len(boxes.lo), _BATCH):
+    for chunk in _chunks(len(boxes.lo), _batch(pair)):
         found = analyse(pair, _rows(boxes, chunk), use_linear=True, sparing=True)
         bounds.append(found.layers[-1].out.e.magnitude + reference_error(pair, found))
     return np.concatenate(bounds)
@@ -181,7 +189,7 @@ def _linear(pair: Pair, program: FixedNetwork, boxes: Interval) -> Raw:
 def _exact(pair: Pair, program: FixedNetwork, boxes: Interval) -> Raw:
     """Bound |deviation| over each box [boxes, n] code by code, few leaves at a time."""
     bounds = []
-    for chunk in _chunks(len(boxes.lo), _EXACT_BATCH):
+    for chunk in _chunks(len(boxes.lo), min(_EXACT_BATCH, _batch(pair))):
         codes, cells, first = input_cells(
             pair.input, pair.input_rounding, _rows(boxes, chunk), pair.grid
         )
@@ -195,7 +203,7 @@ def _gaps(pair: Pair, program: FixedNetwork, codes: NDArray[np.int64], cells: In
     scale = pair.grid - pair.layers[-1].output.fb
     device = ops.execute(program, codes).astype(object) << scale
     gaps = []
-    for chunk in _chunks(len(codes), _BATCH):
+    for chunk in _chunks(len(codes), _batch(pair)):
         found = analyse(pair, _rows(cells, chunk), use_linear=True, sparing=True)
         real, extra = found.layers[-1].out.a, reference_error(pair, found)
         low, high = abs(device[chunk] - real.lo), abs(device[chunk] - real.hi)

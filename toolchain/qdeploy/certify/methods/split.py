@@ -12,6 +12,7 @@ class Split:
 
     rank = 3
     free = False
+    looks = 4.0
 
     def survey(self, known: Analysis) -> Prices | None:
         """Predict what boxes cost; None where cutting is impossible or hopeless."""
