@@ -19,7 +19,7 @@ from qdeploy import ops
 from qdeploy.ir import Node, exact
 from qdeploy.ops import PiecewiseLinear, Smooth
 from qdeploy.proof import curves
-from support.curve_laws import violations
+from support.curve_laws import piecewise_value, violations
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -277,6 +277,18 @@ def pieces(breakpoints=((0,),), slopes=((0,), (1,)), first=(0,)):
 def test_pieces_that_make_no_curve_are_refused(facts, message):
     with pytest.raises(ValueError, match=message):
         PiecewiseLinear(**facts)
+
+
+@pytest.mark.parametrize("wrong", ["first", "slopes", "breakpoints"])
+def test_pieces_of_another_curve_miss_what_the_operator_computes(wrong):
+    """However little they are off; in themselves they are as good as any."""
+    node = Node("n", "clip", ("x",), "y", {"lo": exact([-1]), "hi": exact([2])})
+    clip = ops.known_ops()["clip"]
+    true, at = clip.curve(node), exact([Fraction(3, 2)])
+    off = exact(getattr(true, wrong) + Fraction(1, 1 << 80))
+    computed = clip.enclose(node, at[None], at[None])[0][0]
+    assert (piecewise_value(true, at) == computed).all()
+    assert (piecewise_value(dataclasses.replace(true, **{wrong: off}), at) != computed).all()
 
 
 def certify_with(folder):
