@@ -5,6 +5,7 @@ planes of (y, d) (CROWN/DeepPoly style; Zhang et al. 2018, Singh et al. 2019). L
 come from `curves`, which proves each of them; how good they are is another matter.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -208,34 +209,35 @@ def _through_activation(
 def relax(grid: int, layer: Layer, ranges: LayerRanges) -> Relaxation:
     """Enclose a and e of one layer by planes over (y, d)."""
     none = zeros(ranges.y.lo.shape, grid)
+    unit = none + (1 << grid)
+    r, b = ranges.r, ranges.out.b
     if layer.curve is None:
-        unit = none + (1 << grid)
-        same = Plane(unit, none, none)
-        return Relaxation(
-            same, same, Plane(none, unit, ranges.r.lo), Plane(none, unit, ranges.r.hi)
-        )
-    low, high = layer.curve.below(ranges.y), layer.curve.above(ranges.y)
-    kept_low, kept_high = layer.curve.below(ranges.z), layer.curve.above(ranges.z)
-    slopes = layer.curve.slopes_over(ranges.y.hull(ranges.z))
-    least, most = fan(ranges.d, slopes, grid)
-    # phi(z) - phi(y) as a slope times d, or each of the two bounded for itself, with z = y + d.
-    above = _lower_at_centre(
-        Plane(none, most.slope, most.offset),
-        Plane(kept_high.slope - low.slope, kept_high.slope, kept_high.offset - low.offset),
-        ranges,
-        grid,
-    )
-    below = _lower_at_centre(
-        Plane(none, -least.slope, -least.offset),
-        Plane(high.slope - kept_low.slope, -kept_low.slope, high.offset - kept_low.offset),
-        ranges,
-        grid,
-    )
+        low = high = Plane(unit, none, none)
+        above, below = [Plane(none, unit, r.hi)], [Plane(none, -unit, -r.lo)]
+    else:
+        lines = layer.curve.below(ranges.y), layer.curve.above(ranges.y)
+        low, high = (Plane(line.slope, none, line.offset) for line in lines)
+        kept_low, kept_high = layer.curve.below(ranges.z), layer.curve.above(ranges.z)
+        slopes = layer.curve.slopes_over(ranges.y.hull(ranges.z))
+        least, most = fan(ranges.d, slopes, grid)
+        # phi(z) - phi(y) as a slope times d, or each of the two bounded for itself, with z = y + d.
+        above = [
+            Plane(none, most.slope, most.offset + r.hi),
+            Plane(kept_high.slope - low.y, kept_high.slope, kept_high.offset - low.offset + r.hi),
+        ]
+        below = [
+            Plane(none, -least.slope, -least.offset - r.lo),
+            Plane(high.y - kept_low.slope, -kept_low.slope, high.offset - kept_low.offset - r.lo),
+        ]
+    # b - a, where b hardly moves: what reaches the program then does not matter any more.
+    above.append(Plane(-low.y, none, b.hi - low.offset))
+    below.append(Plane(high.y, none, high.offset - b.lo))
+    e_high, low_turned = (_lowest_at_centre(planes, ranges, grid) for planes in (above, below))
     return Relaxation(
-        _stored(Plane(low.slope, none, low.offset), grid),
-        _stored(Plane(high.slope, none, high.offset), grid),
-        _stored(Plane(-below.y, -below.d, ranges.r.lo - below.offset), grid),
-        _stored(Plane(above.y, above.d, above.offset + ranges.r.hi), grid),
+        _stored(low, grid),
+        _stored(high, grid),
+        _stored(Plane(-low_turned.y, -low_turned.d, -low_turned.offset), grid),
+        _stored(e_high, grid),
     )
 
 
@@ -243,14 +245,17 @@ def _stored(plane: Plane, grid: int) -> Plane:
     return Plane(*(stored(array, grid) for array in (plane.y, plane.d, plane.offset)))
 
 
-def _lower_at_centre(first: Plane, second: Plane, ranges: LayerRanges, grid: int) -> Plane:
-    """Choose per neuron the plane that is lower at the middle of the (y, d) range."""
+def _lowest_at_centre(planes: Sequence[Plane], ranges: LayerRanges, grid: int) -> Plane:
+    """Choose per neuron the plane that is lowest at the middle of the (y, d) range."""
     y, d = ranges.y.lo + ranges.y.hi, ranges.d.lo + ranges.d.hi
-    sloping = times(first.y - second.y, y) + times(first.d - second.d, d)
-    apart = first.offset - second.offset
-    keep = sloping + times(apart, zeros(apart.shape, grid) + (2 << grid)) <= 0
-    return Plane(
-        np.where(keep, first.y, second.y),
-        np.where(keep, first.d, second.d),
-        np.where(keep, first.offset, second.offset),
-    )
+    best = planes[0]
+    for other in planes[1:]:
+        sloping = times(best.y - other.y, y) + times(best.d - other.d, d)
+        apart = best.offset - other.offset
+        keep = sloping + times(apart, zeros(apart.shape, grid) + (2 << grid)) <= 0
+        best = Plane(
+            np.where(keep, best.y, other.y),
+            np.where(keep, best.d, other.d),
+            np.where(keep, best.offset, other.offset),
+        )
+    return best

@@ -216,23 +216,46 @@ def _affine(pair: Pair, layer: Layer, s: Signal) -> tuple[Interval, Interval, In
 
 
 def _activate(pair: Pair, layer: Layer, y: Interval, sums: Interval, d: Interval) -> LayerRanges:
+    grid = pair.grid
     true = Interval(sums.lo, sums.hi + int(layer.bias_inexact))
     z, before = sums, Interval(d.lo * 0, d.hi * 0)
     if layer.lookup is not None:
-        z, before = layer.lookup.values(true), _rounding_before(pair, layer.lookup, layer, true)
-        d = (d + before).meet(z - y).settled(pair.grid)
+        z = layer.lookup.values(true)
+        before = _rounding_before(pair, layer.lookup, layer, true).meet(z - sums).settled(grid)
+        d = (d + before).meet(z - y).settled(grid)
+    kept = z if layer.curve is None else layer.curve.range(z)
     r = _rounding(pair, layer, true) if layer.lookup is None else layer.lookup.errors(true)
+    b = kept + r
+    if layer.lookup is None and layer.clamp is not None:
+        codes = _emitted(layer, true, grid)
+        r, b = r.meet(codes - kept).settled(grid), b.meet(codes)
+    b = _clamped(b, layer, grid).settled(grid)
     if layer.curve is None:
-        out = Signal(y, (z + r).settled(pair.grid), (d + r).settled(pair.grid))
+        out = Signal(y, b, (d + r).meet(b - y).settled(grid))
         return LayerRanges(sums, before, y, z, d, d, r, out)
-    a, kept = layer.curve.range(y), layer.curve.range(z)
+    a = layer.curve.range(y)
     # phi(z) - phi(y) is a slope between y and z times d.
     slopes = layer.curve.slopes_over(y.hull(z))
-    delta = slopes.times(d, pair.grid).meet(kept - a).settled(pair.grid)
-    b = _clamped(kept + r, layer, pair.grid).settled(pair.grid)
-    return LayerRanges(
-        sums, before, y, z, d, delta, r, Signal(a, b, (delta + r).meet(b - a).settled(pair.grid))
-    )
+    delta = slopes.times(d, grid).meet(kept - a).settled(grid)
+    e = (delta + r).meet(b - a).settled(grid)
+    return LayerRanges(sums, before, y, z, d, delta, r, Signal(a, b, e))
+
+
+def _emitted(layer: Layer, true: Interval, grid: int) -> Interval:
+    """Return what the codes stand for to which sums and their saturation are rounded.
+
+    Rounding keeps the order, so both ends decide. Where they become one code, what the program
+    emits is one known number, however much less than half a step the rounding's own error tells.
+    """
+    counted = true
+    if layer.curve is not None:
+        slack = int(layer.curve.inexact)
+        counted = layer.curve.range(true)
+        counted = Interval(counted.lo - slack, counted.hi + slack)
+    fmt, shift = layer.output, grid - layer.output.fb
+    ends = (round_shift(end, shift, layer.rounding) for end in (counted.lo, counted.hi))
+    codes = (np.clip(end.astype(object), fmt.raw_min, fmt.raw_max) << shift for end in ends)
+    return Interval(*(stored(end, grid) for end in codes))
 
 
 def _clamped(b: Interval, layer: Layer, grid: int) -> Interval:
