@@ -10,6 +10,7 @@ from qdeploy.diagnostics import RefusedError
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import Box, Network, Node, QuantizeRequest, SourceTree, exact
 from qdeploy.proof import Certificate, DecisionKind, cone, decision, dyadic, kernel, pair, tree
+from qdeploy.proof.budget import Budget
 from qdeploy.proof.certificate import (
     DecisionClaim,
     DecisionStatus,
@@ -86,7 +87,7 @@ def test_a_wide_network_on_the_coarse_grid_has_the_same_claim_and_holds(
     fine = kernel.prove_part(kernel.analysis(network, program, UNIT_BOX), "linear", None)
     monkeypatch.setattr(kernel, "LARGEST_FINE_ANALYSIS", 0)
     known = kernel.analysis(network, program, UNIT_BOX)
-    assert known.pair.grid == pair.coarse_grid(program)
+    assert known.pair.grid == pair.sharp_grid(program)
     coarse = kernel.prove_part(known, "linear", None)
     (worst,) = worst_deviation(network, program, UNIT_BOX)
     assert worst <= fine.per_output[0] <= coarse.per_output[0]
@@ -174,11 +175,11 @@ def test_a_decision_behind_three_layers(leaf: int, winner: int) -> None:
         DecisionKind.ARGMAX, GRID, (Unchanged(winner, bytes([leaf]), bytes([leaf])),), None
     )
     if winner == 0:
-        found = decision.check(network, program, claim, [UNIT_BOX])
+        found = decision.check(pair.Pairs(network, program), claim, [UNIT_BOX], Budget())
         assert found == (DecisionStatus.UNCHANGED,)
     else:
         with pytest.raises(RefusedError, match="not proven unchanged"):
-            decision.check(network, program, claim, [UNIT_BOX])
+            decision.check(pair.Pairs(network, program), claim, [UNIT_BOX], Budget())
 
 
 def test_one_point_is_evaluated_as_many_are() -> None:
