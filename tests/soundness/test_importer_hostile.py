@@ -150,7 +150,8 @@ def test_constants_that_multiply_without_end_are_refused(on_signal, tmp_path):
         nodes = [node("Mul", f"t{i} a", f"t{i + 1}") for i in range(200)]
         nodes[0] = node("Mul", "x a", "t1")
     nodes.append(node("Mul", "x n" if not on_signal else "t200 a", "y"))
-    graph = Graph(nodes, parameters={"a": np.array([1 / 3], dtype=np.float64)})
+    parameters = {"a": np.array([1 / 3], dtype=np.float64)}
+    graph = Graph(nodes, parameters=parameters, input_type=TensorProto.DOUBLE)
     refuse(graph.proto(), tmp_path, "a folded constant needs more than 4096 bits")
 
 

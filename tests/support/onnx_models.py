@@ -34,6 +34,8 @@ class Graph:
     input_type: int = TensorProto.FLOAT
     listed: bool = False
     """Whether the initializers are graph inputs, too, as before IR version 4."""
+    declared: Sequence[onnx.ValueInfoProto] = ()
+    """What the file says about its tensors; outputs have no type unless it stands here."""
 
     def proto(self) -> onnx.ModelProto:
         """Return the model."""
@@ -41,8 +43,11 @@ class Graph:
         tensors = [numpy_helper.from_array(np.asarray(a), n) for n, a in self.parameters.items()]
         if self.listed:
             inputs += [helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in tensors]
-        outputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in self.outputs]
-        graph = helper.make_graph(list(self.nodes), "g", inputs, outputs, tensors)
+        said = {v.name: v for v in self.declared}
+        outputs = [said.pop(n, helper.make_empty_tensor_value_info(n)) for n in self.outputs]
+        graph = helper.make_graph(
+            list(self.nodes), "g", inputs, outputs, tensors, value_info=list(said.values())
+        )
         imports = [helper.make_opsetid("", self.opset), helper.make_opsetid(ML, 1)]
         version = 3 if self.listed else min(8, helper.find_min_ir_version_for(imports[:1]))
         return helper.make_model(graph, opset_imports=imports, ir_version=max(3, version))

@@ -48,7 +48,7 @@ OPERATORS = {
         [node("FusedMatMul", "x WT", "y", "f", domain="com.microsoft")],
         "operator 'com.microsoft::FusedMatMul' is not supported",
         "model.onnx: node 'f' (FusedMatMul)",
-        "export with one of",
+        "optimiser",
     ),
     "softmax inside": (
         [node("Softmax", "x", "s", "soft"), node("MatMul", "s WT", "y", "out")],
@@ -66,9 +66,10 @@ OPERATORS = {
     ),
     "tail joined with the network": (
         [node("Softmax", "x", "s"), node("Concat", "s x", "y", "both", axis=1)],
-        "operator 'Concat' joins the end of the network with another part of it",
+        "operator 'Softmax' is supported only at the end of a network, "
+        "and operator 'Concat' uses what it computes",
         "model.onnx: node 'both' (Concat)",
-        "one tensor",
+        "end the network",
     ),
     "residual": (
         [node("Relu", "x", "r"), node("Add", "x r", "y", "skip")],
@@ -138,9 +139,9 @@ OPERATORS = {
     ),
     "limits in the form of another opset": (
         [node("Clip", "x", "y", "old", min=0.0)],
-        "attribute 'min' of operator 'Clip' is not possible since opset 11",
+        "attribute 'min' of operator 'Clip' does not exist in opset 13",
         "node 'old' (Clip)",
-        "exporter",
+        "export without it; there is none",
     ),
     "a slope that enlarges": (
         [node("PRelu", "x many", "y", "p")],
@@ -168,15 +169,15 @@ OPERATORS = {
     ),
     "unknown attribute": (
         [node("Gemm", "x W", "y", "g", transB=1, activation="relu")],
-        "attribute 'activation' of operator 'Gemm' is not supported",
+        "attribute 'activation' of operator 'Gemm' does not exist in opset 13",
         "node 'g' (Gemm)",
         "alpha, beta, transA, transB",
     ),
     "attribute of the wrong kind": (
         [node("Gemm", "x W", "y", "g", transB=1, alpha=2)],
-        "attribute 'alpha' of operator 'Gemm' is not a finite floating-point number",
+        "attribute 'alpha' of operator 'Gemm' is INT, the standard asks for FLOAT",
         "node 'g' (Gemm)",
-        "exporter",
+        "onnx.checker",
     ),
     "infinite attribute": (
         [node("Gemm", "x W", "y", "g", transB=1, alpha=float("inf"))],
@@ -192,9 +193,9 @@ OPERATORS = {
     ),
     "missing attribute": (
         [node("Cast", "x", "c", "cast"), node("MatMul", "c WT", "y")],
-        "attribute 'to' of operator 'Cast' is missing; it must be an integer",
+        "operator 'Cast' lacks its attribute 'to'",
         "node 'cast' (Cast)",
-        "exporter",
+        "onnx.checker",
     ),
     "cast that rounds": (
         [node("Cast", "x", "c", "cast", to=TensorProto.FLOAT16), node("MatMul", "c WT", "y")],
@@ -222,9 +223,9 @@ OPERATORS = {
     ),
     "integer parameters": (
         [node("Add", "x ints", "y", "plus")],
-        "the constant of operator 'Add', 'ints', is integer",
+        "operator 'Add' takes 'x' of type FLOAT together with 'ints' of type INT64",
         "node 'plus' (Add)",
-        "float32",
+        "Cast",
     ),
     "too few inputs": (
         [node("MatMul", "x", "y", "mm")],
@@ -234,9 +235,9 @@ OPERATORS = {
     ),
     "omitted input": (
         [node("Add", "x -", "y", "plus")],
-        "operator 'Add' lacks its input number 1",
+        "operator 'Add' lacks its input 'B'",
         "node 'plus' (Add)",
-        "export",
+        "onnx.checker",
     ),
     "unknown tensor": (
         [node("Add", "x nowhere", "y", "plus")],
@@ -276,7 +277,7 @@ OPERATORS = {
     ),
     "axes in the wrong place": (
         [node("Squeeze", "x", "y", "sq", axes=[0])],
-        "operator 'Squeeze' has an attribute 'axes', which opset 13 does not know",
+        "attribute 'axes' of operator 'Squeeze' does not exist in opset 13",
         "node 'sq' (Squeeze)",
         "export",
     ),
@@ -320,7 +321,7 @@ def test_parameters_that_are_no_numbers_are_refused_by_name(value, tmp_path):
 def test_nan_in_a_constant_node_is_refused_by_name(tmp_path):
     nodes = [node("Constant", "", "k", value_floats=[1.0, float("nan"), 2.0])]
     error = refused(Graph([*nodes, node("Add", "x k", "y")]), tmp_path)
-    assert error.what == "the constant 'k' contains NaN or infinity"
+    assert error.what == "parameter 'k' contains nan at index [1]"
 
 
 @pytest.mark.parametrize(
@@ -342,7 +343,11 @@ def test_inputs_of_other_shapes_are_refused(shape, what, tmp_path):
 
 def test_integer_inputs_need_a_cast(tmp_path):
     graph = Graph([node("Relu", "x", "y", "r")], input_type=TensorProto.INT64)
-    assert refused(graph, tmp_path).what == "operator 'Relu' works on integers"
+    error = refused(graph, tmp_path)
+    assert error.what == "operator 'Relu' takes no INT64 in opset 13, and 'x' is of that type"
+    assert "Cast" in error.fix
+    since = refused(graph.but(opset=14), tmp_path)
+    assert since.what == "operator 'Relu' works on integers"
 
 
 def test_inputs_of_other_types_are_refused(tmp_path):
@@ -421,12 +426,12 @@ def test_a_name_that_stands_for_two_tensors_is_refused(twice, tmp_path):
 
 def test_opset_8_takes_no_axes_as_input(tmp_path):
     graph = Graph([node("Squeeze", "x axes", "y")], parameters={"axes": np.array([0])}, opset=8)
-    assert "has an input 'axes', which opset 8 does not know" in refused(graph, tmp_path).what
+    assert refused(graph, tmp_path).what == "operator 'Squeeze' has 2 inputs instead of 1"
 
 
-def test_every_operator_that_is_read_exists_in_onnx():
-    for name, translation in translations().items():
+@pytest.mark.parametrize("opset", [8, onnx.defs.onnx_opset_version()])
+def test_every_operator_that_is_read_exists_in_onnx(opset):
+    for name in translations():
         domain, _, bare = name.rpartition("::")
-        schema = onnx.defs.get_schema(bare, domain)
-        known = set(schema.attributes) | {"axes", "max", "min", "ratio"}  # of older opsets
-        assert translation.attributes <= known, name
+        schema = onnx.defs.get_schema(bare, 1 if domain else opset, domain)
+        assert not schema.deprecated, name
