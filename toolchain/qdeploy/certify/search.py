@@ -103,7 +103,8 @@ def _together(
     claims = many.together(network, program, regions)
     if claims is None:
         return None
-    return Certificate(network.source.name, network.source.sha256, program, claims, work)
+    source = network.source
+    return Certificate(source.name, source.sha256, program, claims, work, cut=network.cut)
 
 
 class _Allowance(Budget):
@@ -177,9 +178,10 @@ class _Hunt:
 
     def certificate(self, work: float | None) -> Certificate:
         """Put the claims together."""
-        source = self._scene.network.source
+        network, program = self._scene.network, self._scene.program
+        source = network.source
         claims = tuple(talk.reached.claim for talk in self._talks if talk.reached is not None)
-        return Certificate(source.name, source.sha256, self._scene.program, claims, work)
+        return Certificate(source.name, source.sha256, program, claims, work, cut=network.cut)
 
     def run(self) -> None:
         """Search until the work is done or the clock strikes."""
