@@ -1,5 +1,6 @@
 """Small ONNX models made in memory, and a second, independent reading of them in exact numbers."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -87,7 +88,8 @@ def exact_outputs(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
     for proto in model.graph.node:
         attributes = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
         operands = [values.get(n) for n in proto.input]
-        values[proto.output[0]] = _OPERATORS[proto.op_type](operands, attributes, opset)
+        result = _OPERATORS[proto.op_type](operands, attributes, opset)
+        values[proto.output[0]] = np.asarray(result)
     return values[model.graph.output[0].name].ravel()
 
 
@@ -127,13 +129,25 @@ def _unsqueeze(v, a, opset):
 def _clip(v, a, opset):
     low, high = [a.get("min"), a.get("max")] if opset < 11 else [*v[1:], None, None][:2]
     result = v[0]
-    if low is not None:
+    if low is not None and np.all(np.isfinite(np.asarray(low, dtype=float))):
         result = np.maximum(result, fractions(low))
-    return result if high is None else np.minimum(result, fractions(high))
+    if high is None or not np.all(np.isfinite(np.asarray(high, dtype=float))):
+        return result
+    return np.minimum(result, fractions(high))
 
 
 def _leaky(v, slope):
     return np.where(v >= 0, v, v * slope)
+
+
+def _shape(v, a, opset):
+    extents = v[0].shape
+    return np.array(extents[slice(a.get("start"), a.get("end"))], dtype=np.int64)
+
+
+def _scaler(v, a, opset):
+    offset, scale = (fractions(np.array(a[name])) for name in ("offset", "scale"))
+    return (v[0] - offset) * scale
 
 
 def _hard_sigmoid(v, a, opset):
@@ -161,6 +175,12 @@ _OPERATORS = {
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,
     "Transpose": lambda v, a, opset: np.transpose(v[0], a.get("perm")),
+    "Shape": _shape,
+    "Gather": lambda v, a, opset: np.take(v[0], v[1], a.get("axis", 0)),
+    "Concat": lambda v, a, opset: np.concatenate(v, a["axis"]),
+    "Scaler": _scaler,
+    "Max": lambda v, a, opset: functools.reduce(np.maximum, v),
+    "Min": lambda v, a, opset: functools.reduce(np.minimum, v),
     "Identity": lambda v, a, opset: v[0],
     "Dropout": lambda v, a, opset: v[0],
     "Cast": lambda v, a, opset: v[0],

@@ -13,10 +13,13 @@ def check_declarations(
 ) -> None:
     """Refuse a model that declares another type or shape than its graph computes.
 
-    An open extent says nothing; tensors that no output needs are not looked at.
+    An open extent says nothing; what nodes that no output needs compute is not looked at.
     """
     for declared in model.declarations:
-        if declared.name in values:
+        stored = model.parameters.get(declared.name)
+        if stored is not None:
+            _check(model, declared, stored.shape, stored.type)
+        elif declared.name in values:
             _check(model, declared, _shape(values[declared.name]), types[declared.name])
 
 
@@ -39,7 +42,7 @@ def _check(model: ModelFile, declared: Declared, shape: tuple[int, ...] | None, 
         computed = "" if shape is None else f" {_listed(shape)}"
         raise model.refusal(
             f"{readable(declared.name)!r} is declared as {shown(declared.type)}{extents}, "
-            f"and the graph computes {shown(kind)}{computed}",
+            f"and the model makes it {shown(kind)}{computed}",
             "correct what is declared (onnx.shape_inference writes it anew) or export anew; "
             "an open batch counts as 1",
             f"{declared.role} {readable(declared.name)!r}",

@@ -193,7 +193,8 @@ def _type_of_result(
         return bound[result.parameter].kind
     by_attributes = _BY_ATTRIBUTES.get(op.op_type)
     kind = next(iter(result.types)) if by_attributes is None else by_attributes(proto)
-    if kind not in result.types:
+    # Before opset 9 a Constant had to be of reals; exporters and runtimes take it for a parameter.
+    if kind not in result.types and op.op_type != "Constant":
         raise op.refusal(
             f"operator {op.op_type!r} makes no {shown(kind)} in opset {op.opset}",
             "export the model in float32",

@@ -65,6 +65,11 @@ class StoredTensor:
         return readable(self.proto.name)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape, as long as that is one a tensor may have."""
+        return tuple(self.proto.dims[: _MAX_STORED_RANK + 1])
+
+    @property
     def type(self) -> str:
         """Its type, see `qdeploy.importer.elements`."""
         return tensor_of(self.proto.data_type)

@@ -12,7 +12,7 @@ from qdeploy.importer.shapes import checked_shape
 from qdeploy.importer.values import Constant, Kind, Signal, Value
 
 _NEGATIVE_AXES = 11
-"""Since this opset Flatten counts negative axes from the end; onnxruntime holds it to that."""
+"""Since this opset negative axes count from the end; before, shape inference went wrong on them."""
 _AXES_ARE_AN_INPUT = 13
 """Since this opset Squeeze and Unsqueeze take their axes as an input."""
 
@@ -33,10 +33,14 @@ def _flatten(op: Operation) -> Value:
     value = op.value(0)
     axis = op.integer("axis", 1)
     rank = len(value.shape)
-    if axis < 0 and op.opset < _NEGATIVE_AXES:
-        raise op.bad_attribute("axis", f"0 or more, as before opset {_NEGATIVE_AXES}")
+    _refuse_negative(op, "axis", axis)
     front = axis if axis == rank else op.axis(axis, rank)
     return _reshaped(op, value, (prod(value.shape[:front]), prod(value.shape[front:])))
+
+
+def _refuse_negative(op: Operation, name: str, *axes: int) -> None:
+    if op.opset < _NEGATIVE_AXES and min(axes, default=0) < 0:
+        raise op.bad_attribute(name, f"without negative numbers, as before opset {_NEGATIVE_AXES}")
 
 
 def _reshape(op: Operation) -> Value:
@@ -64,7 +68,9 @@ def _resolved(
 
 def _axes(op: Operation, fewest_axes: int) -> tuple[int, ...] | None:
     if op.opset < _AXES_ARE_AN_INPUT:
-        return op.integer_list("axes")
+        axes = op.integer_list("axes")
+        _refuse_negative(op, "axes", *(axes or ()))
+        return axes
     return op.integers(1, "the list of axes", fewest_axes) if op.has(1) else None
 
 
@@ -80,7 +86,7 @@ def _distinct(op: Operation, axes: tuple[int, ...], rank: int) -> set[int]:
 def _squeeze(op: Operation) -> Value:
     value = op.value(0)
     axes = _axes(op, 1)
-    if axes == ():
+    if axes == () or (axes is None and len(op.inputs) > 1):
         raise op.refusal(
             "operator 'Squeeze' has an empty list of axes, which some read as none and some as all",
             "export with the axes that are to go",

@@ -171,7 +171,8 @@ def _named(op: Operation, head: Tail) -> Tail:
     classes = op.operands[0]
     if head.content is not Content.LABEL or not isinstance(classes, Constant):
         raise not_at_the_end(op)
-    _require_each_class(op, head, prod(classes.shape))
+    listed = classes.shape[-1:] == (prod(classes.shape),)
+    _require_each_class(op, head, classes.shape[-1] if listed else 0)
     return _longer(op, head, Content.LABEL, (1, 1))
 
 
