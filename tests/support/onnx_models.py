@@ -68,7 +68,8 @@ def fractions(array: Any) -> np.ndarray:
     """Return `array` with Fractions for elements."""
     source = np.asarray(array)
     result = np.empty(source.size, dtype=object)
-    result[:] = [Fraction(v) for v in source.ravel().tolist()]
+    # An infinite limit of a Clip stays what it is.
+    result[:] = [v if abs(v) == float("inf") else Fraction(v) for v in source.ravel().tolist()]
     return result.reshape(source.shape)
 
 
@@ -97,7 +98,7 @@ def _gemm(v, a, opset):
     left = v[0].T if a.get("transA") else v[0]
     right = v[1].T if a.get("transB") else v[1]
     result = (left @ right) * Fraction(a.get("alpha", 1.0))
-    return result if len(v) < 3 else result + v[2] * Fraction(a.get("beta", 1.0))
+    return result if len(v) < 3 or v[2] is None else result + v[2] * Fraction(a.get("beta", 1.0))
 
 
 def _constant(v, a, opset):
@@ -129,11 +130,9 @@ def _unsqueeze(v, a, opset):
 def _clip(v, a, opset):
     low, high = [a.get("min"), a.get("max")] if opset < 11 else [*v[1:], None, None][:2]
     result = v[0]
-    if low is not None and np.all(np.isfinite(np.asarray(low, dtype=float))):
+    if low is not None:
         result = np.maximum(result, fractions(low))
-    if high is None or not np.all(np.isfinite(np.asarray(high, dtype=float))):
-        return result
-    return np.minimum(result, fractions(high))
+    return result if high is None else np.minimum(result, fractions(high))
 
 
 def _leaky(v, slope):
