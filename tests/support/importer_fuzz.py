@@ -79,7 +79,7 @@ def _pick(random: Random, options: Any) -> Any:
 def _other_element_type(random: Random, model: onnx.ModelProto) -> None:
     """Store a constant in another type."""
     tensors = [*model.graph.initializer]
-    tensors += [n.attribute[0].t for n in model.graph.node if n.op_type == "Constant"]
+    tensors += [a.t for n in model.graph.node for a in n.attribute if a.HasField("t")]
     if tensors:
         tensor = _pick(random, tensors)
         dtype = _pick(random, ["f4", "f8", "f2", "i8", "i4", "?"])
@@ -272,7 +272,7 @@ def _reason(refusal: InputError) -> str:
     """Return a refusal without the names and numbers of the model."""
     kept = re.sub(r"(operator |attribute |its input )?'([^']*)'", _plain, refusal.what)
     kept = re.sub(r"\[[^]]*\]", "[..]", kept)
-    return re.sub(r"(?<![A-Z])-?\d+(\.\d+)?(e[-+]?\d+)?|\bnan\b|-?\binf\b", "n", kept)
+    return re.sub(r"(?<![A-Z0-9])-?\d+(\.\d+)?(e[-+]?\d+)?|\bnan\b|-?\binf\b", "n", kept)
 
 
 def _plain(quoted: re.Match[str]) -> str:

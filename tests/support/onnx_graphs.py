@@ -66,13 +66,24 @@ class Growing:
         return self.stored(np.array(value).astype(dtype))
 
     def stored(self, array) -> str:
-        """Store a constant as an initializer, a Constant node or the sum of two."""
+        """Store a constant as an initializer or a Constant node."""
         name = self.fresh("c")
         if self.chance():
             self.parameters[name] = array
         else:
-            self.nodes.append(node("Constant", "", name, value=numpy_helper.from_array(array)))
+            self.nodes.append(node("Constant", "", name, **self._written(array)))
         return name
+
+    def _written(self, array) -> dict[str, Any]:
+        """Write a constant as an attribute: its bytes, its numbers, or a list of them."""
+        plain = {"float32": "value_float", "int64": "value_int"}.get(array.dtype.name)
+        if plain and self.opset >= 12 and array.ndim < 2 and array.size and self.chance(0.3):
+            return {f"{plain}s" if array.ndim else plain: array.tolist()}
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        if kind in (*FLOATS, *INTEGERS) and self.chance(0.3):
+            numbers = helper.make_tensor("", kind, array.shape, array.ravel().tolist())
+            return {"value": numbers}
+        return {"value": numpy_helper.from_array(array)}
 
     def integers(self, *values: int, shape: tuple[int, ...] = (-1,)) -> str:
         return self.stored(np.array(values, dtype=np.int64).reshape(shape))

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from qdeploy.diagnostics import InputError, Where
 from qdeploy.importer import external
 from qdeploy.importer.elements import declared_type
+from qdeploy.importer.foreign import other_kind
 from qdeploy.importer.names import readable, text
 from qdeploy.importer.operation import Attribute, Unreadable
 from qdeploy.importer.tensors import StoredTensor, decode
@@ -142,10 +143,21 @@ def _parsed(data: bytes, path: Path) -> Any:  # noqa: ANN401  a protobuf message
         _refuse_too_many_parts(data, path)
         proto.ParseFromString(data)
     except (DecodeError, ValueError) as problem:
-        raise _no_onnx(path, "it cannot be decoded") from problem
+        raise _other_file(path, "it cannot be decoded", data) from problem
     if not proto.HasField("graph") or not proto.graph.output:
-        raise _no_onnx(path, "it holds no graph")
+        raise _other_file(path, "it holds no graph", data)
     return proto
+
+
+def _other_file(path: Path, why: str, data: bytes) -> InputError:
+    """Return the error for a file that is no ONNX, and say what it is where that shows."""
+    found = other_kind(data, path.suffix)
+    if found is None:
+        return _no_onnx(path, why)
+    kind, fix = found
+    return InputError(
+        f"this is no ONNX model but {kind}", where=Where(readable(path.name)), fix=fix
+    )
 
 
 def _refuse_too_many_parts(data: bytes, path: Path) -> None:

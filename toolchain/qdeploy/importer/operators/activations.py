@@ -200,6 +200,8 @@ def _number(op: Operation, stored: Constant) -> Fraction:
     """Return the one number a constant holds, or holds everywhere; infinities end a range."""
     op.require_reals(stored, "the constant")
     values = stored.array.ravel()
+    if values.dtype.kind == "f" and bool(np.any(np.isnan(values))):
+        op.real(stored, "the constant")
     if values.size == 0 or not bool(np.all(values == values[0])):
         raise op.refusal(
             f"the constant {stored.name!r} of operator {op.op_type!r} is no single number",
