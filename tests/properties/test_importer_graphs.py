@@ -1,5 +1,6 @@
 """Whatever accepted graph is read, the network computes the very same real numbers."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qdeploy import importer, ops
+from qdeploy.importer import schemas, tracing
+from qdeploy.importer.operators import translations
 from support.importer_fuzz import Tally, judge, judge_many
 from support.onnx_graphs import ANYTHING, dense_graphs
 from support.onnx_models import exact_outputs
@@ -90,3 +93,51 @@ def test_without_a_fault_nearly_everything_is_accepted():
     assert tally.accepted > 0.9 * CHUNK
     expected = ("goes over", "joins several tensors", "the output is the input")
     assert [r for r in tally.reasons if not any(words in r for words in expected)] == []
+
+
+def with_attribute(translation, **changed):
+    """Return a translation that reads a default, or an attribute, wrongly."""
+    return lambda op: translation(replace(op, attributes={**changed, **op.attributes}))
+
+
+def without(translation, name):
+    """Return a translation that overlooks an attribute."""
+    kept = {name}
+    return lambda op: translation(
+        replace(op, attributes={k: v for k, v in op.attributes.items() if k not in kept})
+    )
+
+
+RIGHT = translations()
+WRONG = {
+    "a slope of 0.02 by default": {"LeakyRelu": with_attribute(RIGHT["LeakyRelu"], alpha=0.02)},
+    "a HardSigmoid of slope 1/6": {
+        "HardSigmoid": with_attribute(RIGHT["HardSigmoid"], alpha=1 / 6)
+    },
+    "an Elu of alpha 0.5": {"Elu": with_attribute(RIGHT["Elu"], alpha=0.5)},
+    "a Gemm without its beta": {"Gemm": without(RIGHT["Gemm"], "beta")},
+    "a Clip without its minimum": {"Clip": without(RIGHT["Clip"], "min")},
+    "operands exchanged": {"Sub": lambda op: RIGHT["Sub"](replace(op, operands=op.operands[::-1]))},
+    "a Tanh that is a Sigmoid": {"Tanh": RIGHT["Sigmoid"]},
+    "a Min that is a Max": {"Min": RIGHT["Max"]},
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_reading_is_noticed(name, monkeypatch):
+    monkeypatch.setattr(tracing, "translations", lambda: {**RIGHT, **WRONG[name]})
+    assert noticed(faults=0.0)
+
+
+def test_types_that_nobody_compares_are_noticed(monkeypatch):
+    def unequal(op, formal, operand, bound):
+        bound.setdefault(formal.parameter, operand)
+
+    monkeypatch.setattr(schemas, "_check_operand", unequal)
+    assert "onnxruntime refuses" in noticed(faults=1.0)
+
+
+def noticed(faults):
+    """Return the first difference in a thousand graphs."""
+    found = (judge_many(SEED, range(k, k + 50), faults).differences for k in range(0, 1000, 50))
+    return next(filter(None, found), [""])[0]

@@ -167,6 +167,20 @@ def test_folding_work_is_bounded(tmp_path, monkeypatch):
     )
 
 
+def test_constants_that_are_read_without_end_are_refused(tmp_path, monkeypatch):
+    """Whether a cast loses a number is looked at: ten thousand casts would look for minutes."""
+    monkeypatch.setattr(tracing, "MAX_LOOKED_AT", 1 << 20)
+    big = np.ones((1 << 14,), dtype=np.float32)
+    nodes = [node("Cast", f"a{i}", f"a{i + 1}", to=1) for i in range(100)]
+    graph = Graph([*nodes, node("MatMul", "x a100", "y")], parameters={"a0": big})
+    refuse(graph.proto(), tmp_path, "folding the constants takes more than")
+
+
+def test_a_node_of_many_inputs_is_refused(tmp_path):
+    graph = Graph([node("Max", " ".join(["x"] * 9), "y")])
+    refuse(graph.proto(), tmp_path, "operator 'Max' has 9 inputs instead of 1 to 8")
+
+
 def test_one_stored_matrix_cannot_stand_for_many_gigabytes(tmp_path):
     square = np.ones((1000, 1000), dtype=np.float32)
     nodes = [node("MatMul", "x" if i == 0 else f"t{i}", f"t{i + 1}") for i in range(50)]

@@ -174,7 +174,7 @@ def _relu(g: Growing) -> None:
 
 def _limits(g: Growing) -> tuple[float | None, float | None]:
     largest = float(np.finfo(np.float32).max)
-    low = g.pick([None, -1.0, -0.1, -0.0, 0.0, -largest, -np.inf])
+    low = g.pick([None, -1.0, -0.1, -0.0, 0.0, 0.05, -largest, -np.inf])
     return low, g.pick([0.1, 1.0, 6.0, None, largest, np.inf])
 
 

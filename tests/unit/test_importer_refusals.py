@@ -4,8 +4,9 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from qdeploy import importer
+from qdeploy import importer, ops
 from qdeploy.diagnostics import ExitCode, InputError
+from qdeploy.importer import advice
 from qdeploy.importer.operators import translations
 from support.onnx_models import Graph, node
 
@@ -427,6 +428,101 @@ def test_a_name_that_stands_for_two_tensors_is_refused(twice, tmp_path):
 def test_opset_8_takes_no_axes_as_input(tmp_path):
     graph = Graph([node("Squeeze", "x axes", "y")], parameters={"axes": np.array([0])}, opset=8)
     assert refused(graph, tmp_path).what == "operator 'Squeeze' has 2 inputs instead of 1"
+
+
+ADVICE = {
+    "Conv": "train a network without it",
+    "MaxPool": "train a network without it",
+    "BatchNormalization": "torch.nn.utils.fusion.fuse_linear_bn_eval",
+    "Neg": "Mul by the constant -1",
+    "DequantizeLinear": "before it was quantised",
+    "Gelu": "train with an activation that is read",
+    "Erf": "train with an activation that is read",
+    "HardSwish": "train with an activation that is read",
+    "Selu": "Elu with alpha=1.6732632 and a Mul by 1.0507010",
+    "Celu": "a Mul by 1/alpha, Elu with alpha=1 and a Mul by alpha",
+    "LSTM": "without memory",
+    "LayerNormalization": "depends on the data",
+    "Slice": "a MatMul with a matrix of zeros and ones",
+    "ReduceMean": "a matrix of ones, or of 1/n for a mean",
+    "Where": "must not depend on the data",
+    "TopK": "end the network before it",
+    "Loop": "without control flow",
+    "Attention": "without attention",
+    "RandomNormalLike": "in inference mode",
+    "ai.onnx.ml::LinearClassifier": "black_op={'LinearClassifier'",
+    "ai.onnx.ml::TreeEnsembleClassifier": "only neural networks",
+    "com.microsoft::FusedGemm": "as it was before",
+    "my.company::Secret": "without custom ones",
+    "Det": "end the network before this node",
+}
+
+
+@pytest.mark.parametrize("operator", ADVICE)
+def test_what_is_not_read_is_refused_with_a_way_out_of_its_own(operator, tmp_path):
+    domain, _, name = operator.rpartition("::")
+    error = refused(Graph([node(name, "x", "y", "spot", domain=domain)]), tmp_path)
+    assert error.what == f"operator {operator!r} is not supported"
+    assert ADVICE[operator] in error.fix
+    assert error.fix.endswith("; docs/importing.md lists every operator that is read")
+    assert len(error.fix) < 250
+
+
+def test_nobody_is_advised_to_use_what_is_read_already():
+    assert not set(advice._ADVICE) & set(translations())
+
+
+def test_selu_and_celu_written_as_advised_are_read_and_equal(tmp_path):
+    """Advice has to work: each is an Elu between constants."""
+    alpha, gamma, a = 1.6732632, 1.0507010, 0.5
+    x = np.array([[-3.0, -0.25, 2.0]])
+    numbers = {"gamma": np.array(gamma, "f4"), "a": np.array(a, "f4"), "inv": np.array(1 / a, "f4")}
+    selu = [node("Elu", "x", "e", alpha=alpha), node("Mul", "e gamma", "y")]
+    celu = [node("Mul", "x inv", "s"), node("Elu", "s", "e", alpha=1.0), node("Mul", "e a", "y")]
+    expected = (
+        gamma * np.where(x > 0, x, alpha * np.expm1(x)),
+        np.maximum(0, x) + np.minimum(0, a * np.expm1(x / a)),
+    )
+    for nodes, wanted in zip((selu, celu), expected, strict=True):
+        network = importer.run(Graph(nodes, parameters=numbers).save(tmp_path))
+        assert np.allclose(ops.evaluate(network, x), wanted, rtol=1e-6)
+
+
+LOOK_UPS = {
+    "picks from the signal": (
+        [node("Gather", "x axis1", "y", "pick", axis=1)],
+        "operator 'Gather' picks elements of a tensor that depends on the network's input",
+        "a MatMul with a matrix of zeros and ones",
+    ),
+    "a table": (
+        [node("Cast", "x", "i", to=TensorProto.INT64), node("Gather", "W i", "y", "pick")],
+        "attribute 'to' of operator 'Cast' is INT64",
+        "FLOAT or DOUBLE",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LOOK_UPS)
+def test_gathers_are_refused_with_advice_that_can_be_followed(case, tmp_path):
+    nodes, what, fix = LOOK_UPS[case]
+    error = refused(Graph(nodes, parameters={**PARAMETERS, "axis1": np.array([1])}), tmp_path)
+    assert error.what == what
+    assert fix in error.fix
+
+
+def test_a_table_that_is_looked_up_by_the_input_is_refused(tmp_path):
+    nodes = [node("Gather", "W x", "y", "embedding")]
+    graph = Graph(nodes, parameters=PARAMETERS, input_type=TensorProto.INT64)
+    error = refused(graph, tmp_path)
+    assert error.what == "operator 'Gather' looks the network's input up in a table"
+    assert "from the result of the look-up on" in error.fix
+
+
+def test_a_pick_written_as_a_matmul_is_read(tmp_path):
+    pick = np.array([[0, 0], [1, 0], [0, 1]], "f4")
+    nodes = [node("MatMul", "x pick", "y")]
+    network = importer.run(Graph(nodes, parameters={"pick": pick}).save(tmp_path))
+    assert ops.evaluate(network, np.array([[5.0, 6.0, 7.0]])).tolist() == [[6.0, 7.0]]
 
 
 @pytest.mark.parametrize("opset", [8, onnx.defs.onnx_opset_version()])

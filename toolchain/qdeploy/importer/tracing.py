@@ -24,6 +24,8 @@ from qdeploy.ir import FractionArray
 
 MAX_WORK = 1 << 20
 """Elements computed while folding, all nodes together."""
+MAX_LOOKED_AT = 1 << 28
+"""Elements of constants that nodes read, all nodes together: seconds."""
 MAX_NUMBER_BITS = 4096
 """Longest numerator or denominator of a folded constant."""
 
@@ -53,11 +55,12 @@ def trace(model: ModelFile) -> Traced:
     """
     known = _Known({}, {})
     _add_input(model, _only_input(model), known)
-    work = 0
+    work = looked_at = 0
     for node in live_nodes(model):
         value = _translate(model, node, known)
         work += _checked_work(model, node, value)
-        if work > MAX_WORK:
+        looked_at += _constants_read(node, known)
+        if work > MAX_WORK or looked_at > MAX_LOOKED_AT:
             raise model.refusal(
                 f"folding the constants takes more than {MAX_WORK} operations",
                 "simplify the model before the export",
@@ -189,6 +192,12 @@ def _translate(model: ModelFile, node: GraphNode, known: _Known) -> Value:
     if tail or translation is None:
         return follow(op, node.operator, translation)
     return translation(op)
+
+
+def _constants_read(node: GraphNode, known: _Known) -> int:
+    """Return how many elements of constants the node may have looked at."""
+    read = (known.values.get(name) for name in node.inputs)
+    return sum(value.array.size for value in read if isinstance(value, Constant))
 
 
 def _checked_work(model: ModelFile, node: GraphNode, value: Value) -> int:
