@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx import StringStringEntryProto, TensorProto
+from onnx import StringStringEntryProto, TensorProto, helper
 from qdeploy import importer
 from qdeploy.diagnostics import InputError
 from qdeploy.importer import modelfile, tracing
@@ -86,6 +86,66 @@ def test_control_characters_in_names_do_not_reach_the_terminal(tmp_path):
     with pytest.raises(InputError) as caught:
         importer.run(path)
     assert str(caught.value.where) == "model.onnx: node 'a?[2J?b' (Evil)"
+
+
+EVIL = "a\x1b[2J\u202e\nb"
+SPOKEN = {
+    "a tensor of another type": Graph(
+        [helper.make_node("Add", ["x", EVIL], ["y"])], parameters={EVIL: np.ones(3)}
+    ),
+    "an attribute": Graph([helper.make_node("Relu", ["x"], ["y"], **{EVIL: 1})]),
+    "an operator": Graph([helper.make_node(EVIL, ["x"], ["y"])]),
+    "a domain": Graph([helper.make_node("Relu", ["x"], ["y"], domain=EVIL)]),
+    "a parameter": Graph(
+        [helper.make_node("Add", ["x", EVIL], ["y"])], parameters={EVIL: np.full(3, np.nan, "f4")}
+    ),
+    "a constant": Graph(
+        [
+            helper.make_node("Constant", [], [EVIL], value_floats=[float("inf")]),
+            helper.make_node("Add", ["x", EVIL], ["y"]),
+        ]
+    ),
+    "a declaration": Graph(
+        [node("Relu", "x", "y")],
+        declared=[helper.make_tensor_value_info("y", TensorProto.FLOAT, [EVIL, 9])],
+    ),
+    "an output": Graph([helper.make_node("Relu", ["k"], [EVIL])], outputs=(EVIL,)),
+    "an open axis": Graph([node("Relu", "x", "y")], shape=(1, EVIL)),
+    "a missing tensor": Graph([helper.make_node("Add", ["x", EVIL], ["y"])]),
+    "a tail": Graph(
+        [
+            helper.make_node("Softmax", ["x"], [EVIL], EVIL),
+            helper.make_node("Mul", [EVIL, EVIL], ["y"], EVIL),
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPOKEN)
+def test_no_message_brings_control_characters_of_a_file(case, tmp_path):
+    path = SPOKEN[case].save(tmp_path, "m\x1b[2J.onnx")
+    with pytest.raises(InputError) as caught:
+        importer.run(path)
+    assert str(caught.value).replace("\n", "").isprintable()
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_nothing_a_network_says_of_its_model_has_control_characters(tmp_path):
+    nodes = [
+        helper.make_node("MatMul", ["x", "k"], ["d"], EVIL),
+        helper.make_node("Mul", ["d", "two"], [EVIL], EVIL),
+        helper.make_node("Softmax", [EVIL], ["s"], EVIL),
+    ]
+    parameters = {"k": W, "two": np.array(2, "f4")}
+    model = Graph(nodes, outputs=("s",), parameters=parameters).proto()
+    model.producer_name = EVIL
+    path = tmp_path / "m\x1b[2J.onnx"
+    path.write_bytes(model.SerializeToString())
+    network = importer.run(path)
+    said = [*network.cut, *network.notes, network.told_cut, network.name, network.source.producer]
+    said += [t.source for t in network.tensors] + [n.source for n in network.nodes]
+    said.append(network.source.name)
+    assert all(words.isprintable() for words in said)
 
 
 @pytest.mark.parametrize(
