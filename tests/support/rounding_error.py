@@ -197,7 +197,9 @@ def _clip(c: _Call) -> Rounded:
         limits = [c.value(i) if c.has(i) else None for i in (1, 2)]
     value = c.value(0)
     value = value if limits[0] is None else np.fmax(value, limits[0])
-    return c.moved(value if limits[1] is None else np.fmin(value, limits[1]), c.error(0))
+    value = value if limits[1] is None else np.fmin(value, limits[1])
+    # Limits that are attributes are float32, whatever the tensor's type: they are rounded to it.
+    return c.moved(value, c.error(0)) if c.opset >= 11 else c.made(value, c.error(0))
 
 
 def _extreme(pick: Callable[[Any, Any], Any]) -> Callable[[_Call], Rounded]:
