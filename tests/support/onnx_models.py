@@ -102,7 +102,8 @@ def _gemm(v, a, opset):
 
 
 def _constant(v, a, opset):
-    array = numpy_helper.to_array(a["value"])
+    ((name, value),) = a.items()
+    array = numpy_helper.to_array(value) if name == "value" else np.array(value)
     return fractions(array) if array.dtype.kind == "f" else array
 
 
