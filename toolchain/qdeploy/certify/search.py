@@ -62,8 +62,8 @@ def run(
     if plan.together:
         claims = many.together(network, program, regions)
         if claims is not None:
-            source = network.source
-            return Certificate(source.name, source.sha256, program, claims, _recorded(request))
+            source, work = network.source, _recorded(request)
+            return Certificate(source.name, source.sha256, program, claims, work, cut=network.cut)
     scene = Scene(network, program)
     with open_executor(scene, replace(crew, jobs=plan.jobs)) as executor:
         hunt = _Hunt(scene, (regions, plan), request, executor, progress)
@@ -148,9 +148,10 @@ class _Hunt:
 
     def certificate(self, work: float | None) -> Certificate:
         """Put the claims together."""
-        source = self._scene.network.source
+        network, program = self._scene.network, self._scene.program
+        source = network.source
         claims = tuple(talk.reached.claim for talk in self._talks if talk.reached is not None)
-        return Certificate(source.name, source.sha256, self._scene.program, claims, work)
+        return Certificate(source.name, source.sha256, program, claims, work, cut=network.cut)
 
     def run(self) -> None:
         """Search until the work is done or the clock strikes."""

@@ -11,8 +11,10 @@ import click
 
 from qdeploy import importer, proof
 from qdeploy.cli._answer import Answer, columns, json_option
+from qdeploy.cli._cut import cut_lines
 from qdeploy.cli._similar import describe, region
 from qdeploy.diagnostics import ExitCode, InputError, RefusedError, UsageError, Where
+from qdeploy.ir import Network
 from qdeploy.ir.printing import float_up, text_up
 
 EXAMPLE = """\b
@@ -61,7 +63,7 @@ def _certificate(content: bytes, name: str, model: Path, sources: Path | None) -
             _compare(statement, sources)
     except RefusedError as refusal:
         return _refused(refusal)
-    answer = _proven(proven, [name, model.name], sources)
+    answer = _proven(proven, name, network, sources)
     return _with_decision(answer, statement.certificate, proven)
 
 
@@ -79,7 +81,9 @@ def _similarity(
         proven = proof.check_similarity(networks, proof.read_similarity(content))
     except RefusedError as refusal:
         return _refused(refusal)
-    facts = [("certificate", name), ("f1", models[0].name), ("f2", models[1].name)]
+    facts = [("certificate", name)]
+    for which, network in zip(("f1", "f2"), networks, strict=True):
+        facts += [(which, network.source.name), *cut_lines(network, f"cut of {which}")]
     x1, x2, x = (float_up(Fraction(g)) for g in proven.theorem.gammas)
     constant = float_up(Fraction(proven.theorem.constant))
     data = {
@@ -87,6 +91,7 @@ def _similarity(
         "linf": float_up(Fraction(proven.linf)),
         "per_output": [float_up(Fraction(b)) for b in proven.per_output],
         "gammas": {"x1": x1, "x2": x2, "x": x, "constant": constant},
+        "cut": [list(network.cut) for network in networks],
         "reason": None,
     }
     return Answer(data, f"proven\n\n{columns([*facts, *describe(proven)], '  ')}")
@@ -134,13 +139,15 @@ def _refused(refusal: RefusedError) -> Answer:
     return Answer(data, f"refused: {refusal}", ExitCode.NO)
 
 
-def _proven(proven: Sequence[proof.Proven], names: list[str], sources: Path | None) -> Answer:
+def _proven(
+    proven: Sequence[proof.Proven], certificate: str, network: Network, sources: Path | None
+) -> Answer:
     linf, l2 = max(p.linf for p in proven), max(p.l2 for p in proven)
     outputs = zip(*(p.per_output for p in proven), strict=True)
-    certificate, model = names
     facts = [
         ("certificate", certificate),
-        ("model", model),
+        ("model", network.source.name),
+        *cut_lines(network),
         (
             "bound",
             f"|device - network| <= {text_up(Fraction(linf))} over {_regions(proven)}",
@@ -157,6 +164,7 @@ def _proven(proven: Sequence[proof.Proven], names: list[str], sources: Path | No
         "regions": [
             {"lo": [float(v) for v in p.box.lo], "hi": [float(v) for v in p.box.hi]} for p in proven
         ],
+        "cut": list(network.cut),
         "reason": None,
     }
     return Answer(data, f"proven\n\n{columns(facts, '  ')}")

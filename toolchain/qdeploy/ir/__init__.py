@@ -3,7 +3,7 @@
 from qdeploy.ir.build import CompilerIdentity, Firmware, SourceTree
 from qdeploy.ir.codec import decode_program, encode_program, program_digest
 from qdeploy.ir.derived import Derived
-from qdeploy.ir.network import FractionArray, ModelSource, Network, Node, Tensor, exact
+from qdeploy.ir.network import FractionArray, ModelSource, Network, Node, Tensor, exact, listed
 from qdeploy.ir.program import Accumulator, FixedArray, FixedNetwork, FixedNode, FixedTensor
 from qdeploy.ir.region import Box
 from qdeploy.ir.request import Activations, QuantizeRequest, Ranges
@@ -35,5 +35,6 @@ __all__ = [
     "decode_program",
     "encode_program",
     "exact",
+    "listed",
     "program_digest",
 ]

@@ -444,6 +444,8 @@ def check(
     """
     if network.source.sha256 != certificate.model_sha256:
         raise RefusedError("model: the certificate is for another model file")
+    if network.cut != certificate.cut:
+        raise RefusedError("cut: the certificate is about other outputs than the model's network")
     if not certificate.regions:
         raise RefusedError("regions: the certificate claims nothing")
     if len(certificate.regions) > LARGEST_REGIONS:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from qdeploy.diagnostics import RefusedError
 from qdeploy.ir import Box, Firmware, SourceTree, decode_program, encode_program, program_digest
 from qdeploy.proof.certificate import (
-    ASSUMPTIONS,
     Attacked,
     Certificate,
     ConePart,
@@ -31,6 +30,7 @@ from qdeploy.proof.certificate import (
     TunedPart,
     Unchanged,
     Witness,
+    assumptions,
 )
 from qdeploy.proof.packed import pack, unpack
 from qdeploy.proof.placing import Places
@@ -43,6 +43,7 @@ from qdeploy.proof.strict import digest as _digest
 from qdeploy.proof.strict import encode_dual as _encode_dual
 from qdeploy.proof.strict import encode_point as _encode_point
 from qdeploy.proof.strict import integer as _integer
+from qdeploy.proof.strict import list_of_texts as _list_of_texts
 from qdeploy.proof.strict import parse as _parse
 from qdeploy.proof.strict import refusing as _refusing
 from qdeploy.proof.strict import require_seal as _require_seal
@@ -139,6 +140,8 @@ def _seal(predicate: Json, subject: object) -> dict[str, str]:
     seal["program structure"] = _digest([nodes, program["inputs"], program["outputs"]])
     for index, region in enumerate(predicate["regions"]):
         seal |= _seal_region(region, f"region {index}")
+    if "cut" in predicate:
+        seal["cut"] = _digest(predicate["cut"])
     if "places" in predicate:
         seal["places"] = _digest(predicate["places"])
     if "decision" in predicate:
@@ -184,8 +187,10 @@ def _encode(statement: Statement) -> Json:
         "program_digest": program_digest(certificate.program),
         "regions": [_encode_region(claim) for claim in certificate.regions],
         "work": None if certificate.work is None else repr(float(certificate.work)),
-        "assumptions": list(ASSUMPTIONS),
+        "assumptions": list(assumptions(certificate.cut)),
     }
+    if certificate.cut:
+        predicate["cut"] = list(certificate.cut)
     if certificate.places is not None:
         predicate["places"] = [list(rows) for rows in certificate.places]
     if certificate.decision is not None:
@@ -289,6 +294,7 @@ def _decode(data: Json) -> Statement:
         None if predicate["work"] is None else _work(predicate["work"]),
         _decode_decision(predicate["decision"]) if "decision" in predicate else None,
         _decode_places(predicate["places"]) if "places" in predicate else None,
+        _list_of_texts(predicate.get("cut", [])),
     )
     subjects = {_text(s["name"]): _text(s["digest"]["sha256"]) for s in data["subject"]}
     if subjects.get(_model_subject(certificate)) != certificate.model_sha256:
