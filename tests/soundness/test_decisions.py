@@ -390,8 +390,8 @@ def test_a_leaf_that_would_run_for_long_is_refused():
     box = Box((Fraction(0),), (Fraction(1),))
     request = QuantizeRequest((box,), weights=QFormat(3, 6), input_format=QFormat(3, 13), bits=16)
     program = quantize.run(network, request)
+    claim = one_case(program, Unchanged(0, FULL, RUN))
     with pytest.raises(RefusedError, match="8193 codes is too large to be run"):
-        claim = one_case(program, Unchanged(0, FULL, RUN))
         decision.check(Pairs(network, program), claim, (box,), Budget())
 
 

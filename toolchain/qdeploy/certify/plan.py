@@ -143,6 +143,11 @@ class _Sizes:
         return SECONDS_PER_OPERATION * kernel.analysis_work(self.widths, self.weights)
 
     @property
+    def quick_look(self) -> float:
+        """Seconds of enclosing one region by lines in 64-bit integers."""
+        return SECONDS_PER_OPERATION * operations_through(self.widths)
+
+    @property
     def look_of_many(self) -> float:
         """Seconds of enclosing one region by lines, of many that are enclosed together."""
         together = operations_through(self.widths, _REGIONS_AT_ONCE) / _REGIONS_AT_ONCE
@@ -242,7 +247,7 @@ def _methods(
         asked = name not in ON_REQUEST if wanted is None else name in wanted
         if not (method.free or asked):
             continue
-        price = method.looks * sizes.look
+        price = method.looks * (sizes.look if method.free else sizes.quick_look)
         most = (_SHARE_OF_LINES if method.free else _SHARE_OF_A_LOOK) * share
         if price <= most:
             chosen.append(name)

@@ -91,7 +91,7 @@ def predict(known: Analysis) -> Prices | None:
     )
     operations = kernel.leaf_operations(known, pair.grid)
     exact = _PASSES * _SECONDS_PER_OPERATION * operations
-    leaves = tree.LARGEST_WORK // tuned.leaf_operations(pair, operations)
+    leaves = tuned.affordable_leaves(pair, operations)
     return Prices(pair.grid, turn, exact, slopes, leaves) if leaves else None
 
 

@@ -43,6 +43,7 @@ from qdeploy.proof.ranges import (
     operations_through,
     recursion_bound,
     reference_error,
+    step_operations,
 )
 from qdeploy.proof.rounded import decimal_above, decimal_below, root_above
 from qdeploy.proof.sides import LARGEST_CONE, require_size, side_bound, tightened
@@ -57,6 +58,8 @@ LARGEST_FINE_WEIGHTS = 100_000
 """Weights beyond which they have to: Python's integers take ten times the memory."""
 _FINE_FACTOR = 20
 """How much slower Python's integers are."""
+_FINE_FACTOR_OF_STEPS = 3
+"""Likewise of what is done once for many of them."""
 _OPERATIONS_PER_WEIGHT = 40
 """Of looking at a network by intervals, or of putting it on a grid."""
 _OPERATIONS_PER_NEURON = 100_000
@@ -301,7 +304,7 @@ def _split_part(known: Analysis, data: SplitPart) -> Part:
 def _tuned_part(known: Analysis, data: TunedPart) -> Part:
     pair = known.pairs.on(data.grid)
     leaves = tree.expand(data.tree, boxes_on_grid([known.box], data.grid))
-    if _tuned_operations(known, data) > tree.LARGEST_WORK:
+    if len(data.leaves) > tuned.affordable_leaves(pair, leaf_operations(known, data.grid)):
         raise TreeError(f"{len(data.leaves)} leaves with slopes are too much work")
     return leaves_part("tuned", data, tuned.leaf_bounds(pair, leaves, data.leaves))
 
@@ -604,12 +607,8 @@ def _operations(known: Analysis, data: PartData | None) -> int:
             leaves = tree.expand(data.tree, boxes_on_grid([known.box], data.grid))
             return tree.count_pieces(pair, leaves) * leaf_operations(known, data.grid)
         case TunedPart():
-            return _tuned_operations(known, data)
-
-
-def _tuned_operations(known: Analysis, data: TunedPart) -> int:
-    one = tuned.leaf_operations(known.pairs.on(data.grid), leaf_operations(known, data.grid))
-    return len(data.leaves) * one
+            pair, one = known.pairs.on(data.grid), leaf_operations(known, data.grid)
+            return len(data.leaves) * tuned.leaf_operations(pair, one)
 
 
 def _conclude(claim: RegionClaim, proven: Sequence[Part], shown: Witness, place: str) -> Proven:
@@ -638,8 +637,10 @@ def beyond_linear(pair: Pair) -> bool:
 def analysis_work(widths: Sequence[int], weights: int) -> int:
     """Estimate what one look at a region by lines takes, from the sizes of a network alone."""
     operations = operations_through(widths)
-    slow = _FINE_FACTOR if affords_fine_grid(operations, weights) else 1
-    return slow * operations + _OPERATIONS_PER_WEIGHT * weights
+    if affords_fine_grid(operations, weights):
+        steps = step_operations(widths)
+        operations = _FINE_FACTOR * (operations - steps) + _FINE_FACTOR_OF_STEPS * steps
+    return operations + _OPERATIONS_PER_WEIGHT * weights
 
 
 def _require_affordable(known: Analysis, claim: RegionClaim, place: str) -> None:

@@ -191,7 +191,12 @@ def operations_through(widths: Sequence[int], boxes: int = 1) -> int:
     for k in range(1, len(widths) - 1):
         behind += widths[k] * (widths[k - 1] + 14)
         operations += 6 * widths[k + 1] * behind
-    return operations * boxes + (len(widths) - 1) ** 2 * _OPERATIONS_PER_STEP
+    return operations * boxes + step_operations(widths)
+
+
+def step_operations(widths: Sequence[int]) -> int:
+    """Estimate what passing rows back costs however narrow the layers are."""
+    return (len(widths) - 1) ** 2 * _OPERATIONS_PER_STEP
 
 
 def input_signal(pair: Pair, x: Interval) -> Signal:

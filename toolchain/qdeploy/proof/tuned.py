@@ -47,7 +47,7 @@ from qdeploy.proof.ranges import (
     reference_error,
     tighten_all,
 )
-from qdeploy.proof.tree import Leaves
+from qdeploy.proof.tree import LARGEST_WORK, Leaves
 
 SLOPE_BITS = 8
 """Slopes are multiples of 2**-SLOPE_BITS."""
@@ -165,6 +165,11 @@ def leaf_operations(pair: Pair, operations: int) -> int:
     A tree looks at many leaves together; here each pays alone for every step, however narrow.
     """
     return _PASSES * (operations + analysis_operations(pair))
+
+
+def affordable_leaves(pair: Pair, operations: int) -> int:
+    """Return how many leaves a check takes on, of which a tree analyses one in `operations`."""
+    return LARGEST_WORK // leaf_operations(pair, operations)
 
 
 @dataclass(frozen=True, slots=True)
