@@ -4,6 +4,7 @@ import pytest
 from qdeploy.generate._environment import environment
 from qdeploy.ops import Kernel, Op, known_ops
 from qdeploy.resources import folder
+from support.networks import random_network
 from support.programs import random_program
 
 OPS = sorted(known_ops())
@@ -28,6 +29,12 @@ def test_an_operator_satisfies_the_protocol(op):
 @pytest.mark.parametrize("op", OPS)
 def test_the_random_programs_draw_it(op, nodes):
     assert len(nodes.get(op, [])) > 10
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_so_do_the_random_networks(op):
+    drawn = [random_network(seed, activated=True) for seed in range(60)]
+    assert sum(node.op == op for network in drawn for node in network.nodes) > 5
 
 
 @pytest.mark.parametrize("op", OPS)

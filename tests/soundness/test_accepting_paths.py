@@ -11,6 +11,7 @@ from qdeploy.diagnostics import RefusedError
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import Box, Network, Node, QuantizeRequest, SourceTree, exact
 from qdeploy.proof import Certificate, DecisionKind, cone, decision, dyadic, kernel, pair, tree
+from qdeploy.proof.budget import Budget
 from qdeploy.proof.certificate import (
     DecisionClaim,
     DecisionStatus,
@@ -43,7 +44,7 @@ def whole_regions(rounding: Rounding, grids: tuple[int, ...]) -> tuple[Network, 
     for index, box in enumerate(boxes(8)):
         shown = kernel.witness(network, program, box.lo)
         grid = grids[index % len(grids)]
-        parts = kernel.prove_whole(network, program, [box], grid)
+        parts = kernel.prove_whole(pair.Pairs(network, program), [box], grid)
         if index == 3:
             known = kernel.analysis(network, program, box)
             parts = [kernel.prove_part(known, "linear", None), *parts]
@@ -86,7 +87,7 @@ def test_a_wide_network_on_the_coarse_grid_has_the_same_claim_and_holds(
     fine = kernel.prove_part(kernel.analysis(network, program, UNIT_BOX), "linear", None)
     monkeypatch.setattr(kernel, "LARGEST_FINE_ANALYSIS", 0)
     known = kernel.analysis(network, program, UNIT_BOX)
-    assert known.pair.grid == pair.coarse_grid(program)
+    assert known.pair.grid == pair.sharp_grid(program)
     coarse = kernel.prove_part(known, "linear", None)
     (worst,) = worst_deviation(network, program, UNIT_BOX)
     assert worst <= fine.per_output[0] <= coarse.per_output[0]
@@ -179,11 +180,11 @@ def test_a_decision_behind_three_layers(leaf: int, winner: int) -> None:
         DecisionKind.ARGMAX, GRID, (Unchanged(winner, bytes([leaf]), bytes([leaf])),), None
     )
     if winner == 0:
-        found = decision.check(network, program, claim, [UNIT_BOX])
+        found = decision.check(pair.Pairs(network, program), claim, [UNIT_BOX], Budget())
         assert found == (DecisionStatus.UNCHANGED,)
     else:
         with pytest.raises(RefusedError, match="not proven unchanged"):
-            decision.check(network, program, claim, [UNIT_BOX])
+            decision.check(pair.Pairs(network, program), claim, [UNIT_BOX], Budget())
 
 
 def test_one_point_is_evaluated_as_many_are() -> None:

@@ -25,6 +25,7 @@ from qdeploy.ir import (
     Tensor,
 )
 from qdeploy.proof import decision, kernel, pair
+from qdeploy.proof.budget import Budget
 from qdeploy.proof.certificate import DecisionClaim, DecisionKind, DecisionStatus, Unchanged
 from qdeploy.proof.chain import Link, Stairs, enclose
 from qdeploy.proof.dyadic import Interval
@@ -107,7 +108,7 @@ def test_a_limit_between_two_numbers_of_the_grid_ends_where_it_does(
     program = quantize.run(network, request)
     for index, value in enumerate((total, moved)):
         program = with_bias(program, index, value)
-    (part,) = kernel.prove_whole(network, program, [box], 20)
+    (part,) = kernel.prove_whole(pair.Pairs(network, program), [box], 20)
     (deviation,) = kernel.deviations(network, program, here)
     assert deviation <= Fraction(part.per_output[0])
 
@@ -143,7 +144,7 @@ def test_codes_that_a_clamp_lifts_beyond_int64_keep_their_value() -> None:
     leaf = bytes([decision.FULL_LEAF])
     claim = DecisionClaim(DecisionKind.ARGMAX, 32, (Unchanged(1, leaf, leaf),), None)
     with pytest.raises(RefusedError, match="not proven unchanged"):
-        decision.check(network, program, claim, [box])
+        decision.check(pair.Pairs(network, program), claim, [box], Budget())
 
 
 def test_a_program_of_many_layers_is_refused_before_they_are_run(
@@ -182,11 +183,11 @@ def test_decisions_are_checked_on_any_grid_and_scale(grid: int, scale: float) ->
     for winner, proven in ((0, False), (1, True)):
         claim = DecisionClaim(DecisionKind.ARGMAX, grid, (Unchanged(winner, leaf, leaf),), None)
         if proven:
-            statuses = decision.check(network, program, claim, [UNIT_BOX])
+            statuses = decision.check(pair.Pairs(network, program), claim, [UNIT_BOX], Budget())
             assert statuses == (DecisionStatus.UNCHANGED,)
         else:
             with pytest.raises(RefusedError, match="not proven unchanged"):
-                decision.check(network, program, claim, [UNIT_BOX])
+                decision.check(pair.Pairs(network, program), claim, [UNIT_BOX], Budget())
 
 
 def test_a_stair_higher_than_int64_is_climbed_to_zero() -> None:

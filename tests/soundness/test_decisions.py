@@ -24,8 +24,9 @@ from qdeploy.fixedpoint import QFormat, Rounding, round_fraction
 from qdeploy.ir import Box, FixedNetwork, Network, QuantizeRequest, exact
 from qdeploy.proof import DecisionKind, DecisionStatus, chain, decision
 from qdeploy.proof import statement as statements
+from qdeploy.proof.budget import Budget
 from qdeploy.proof.certificate import Attacked, DecisionClaim, Unchanged
-from qdeploy.proof.pair import coarse_grid
+from qdeploy.proof.pair import Pairs, align, coarse_grid
 from qdeploy.proof.ranges import boxes_on_grid
 from support.networks import build_network, random_network, random_request
 
@@ -111,7 +112,7 @@ def wrongly_sure(seeds: range) -> Iterator[tuple[int, int]]:
     """Yield where a winner is called sure, of the device or the network, that is not."""
     for seed, kind in itertools.product(seeds, KINDS):
         network, program = tiny(seed, last_relu=seed % 5 == 0)
-        pair = decision.decision_pair(network, program, coarse_grid(program))
+        pair = decision.decision_pair(Pairs(network, program), coarse_grid(program))
         raw = boxes_on_grid(small_boxes(seed, BOXES), pair.grid)
         codes = decision.device_values(pair, decision.code_boxes(pair, raw))
         contests = (decision.device_contest(pair, kind), decision.network_contest(pair, kind))
@@ -194,7 +195,7 @@ def test_lines_enclose_outputs_of_network_and_program(seed, activated):
     """Random networks, formats and roundings: what is computed lies within what is enclosed."""
     network = random_network(seed, activated=activated)
     program = quantize.run(network, random_request(seed, network))
-    pair = decision.align(network, program, max(coarse_grid(program), 20 + 9 * (seed % 3)))
+    pair = align(network, program, max(coarse_grid(program), 20 + 9 * (seed % 3)))
     rng = np.random.default_rng(seed)
     n_in = network.inputs[0].size
     centre = rng.normal(size=n_in)
@@ -293,7 +294,9 @@ def test_cutting_decides_what_the_whole_region_does_not():
         claim = certify.decide(network, program, (box,), asked, lambda _: None)
         (case,) = claim.cases
         if isinstance(case, Unchanged) and case.device != FULL:
-            assert decision.check(network, program, claim, (box,)) == (DecisionStatus.UNCHANGED,)
+            assert decision.check(Pairs(network, program), claim, (box,), Budget()) == (
+                DecisionStatus.UNCHANGED,
+            )
             assert device_decisions(program, box, DecisionKind.ARGMAX) == {case.winner}
             return
     raise AssertionError("no network needed cutting")
@@ -344,7 +347,7 @@ def test_running_every_code_of_a_region_is_enumeration(kind):
     for seed in range(8):
         network, program = tiny(seed)
         boxes = small_boxes(seed, 6)
-        pair = decision.decision_pair(network, program, coarse_grid(program))
+        pair = decision.decision_pair(Pairs(network, program), coarse_grid(program))
         codes = decision.code_boxes(pair, boxes_on_grid(boxes, pair.grid))
         for winner in range(3):
             won = decision.run_wins(program, codes, np.full(len(boxes), winner), kind)
@@ -373,7 +376,7 @@ def test_only_regions_whose_every_code_is_won_pass_by_being_run():
             claim = one_case(program, Unchanged(winner, FULL, RUN))
             agrees = device_decisions(program, box, DecisionKind.ARGMAX) == {winner}
             try:
-                decision.check(network, program, claim, (box,))
+                decision.check(Pairs(network, program), claim, (box,), Budget())
             except RefusedError:
                 verdicts.add((agrees, False))
             else:
@@ -387,8 +390,9 @@ def test_a_leaf_that_would_run_for_long_is_refused():
     box = Box((Fraction(0),), (Fraction(1),))
     request = QuantizeRequest((box,), weights=QFormat(3, 6), input_format=QFormat(3, 13), bits=16)
     program = quantize.run(network, request)
+    claim = one_case(program, Unchanged(0, FULL, RUN))
     with pytest.raises(RefusedError, match="8193 codes is too large to be run"):
-        decision.check(network, program, one_case(program, Unchanged(0, FULL, RUN)), (box,))
+        decision.check(Pairs(network, program), claim, (box,), Budget())
 
 
 @pytest.mark.parametrize("box", [((0, 5), (1, 6)), ((0, -2, 7), (2, 1, 8)), ((-1,), (3,))])
@@ -535,14 +539,16 @@ def handmade(bias: tuple[float, float], fmt: QFormat) -> tuple[Network, FixedNet
 def test_ties_go_to_the_lowest_index_and_saturation_makes_ties(bias, fmt, winner, unchanged):
     network, program = handmade(bias, fmt)
     box = Box((Fraction(0),), (Fraction(1),))
-    pair = decision.decision_pair(network, program, coarse_grid(program))
+    pair = decision.decision_pair(Pairs(network, program), coarse_grid(program))
     case = Unchanged(winner, FULL, FULL)
     claim = DecisionClaim(DecisionKind.ARGMAX, pair.grid, (case,), None)
     if unchanged:
-        assert decision.check(network, program, claim, (box,)) == (DecisionStatus.UNCHANGED,)
+        assert decision.check(Pairs(network, program), claim, (box,), Budget()) == (
+            DecisionStatus.UNCHANGED,
+        )
     else:
         with pytest.raises(RefusedError, match="not proven"):
-            decision.check(network, program, claim, (box,))
+            decision.check(Pairs(network, program), claim, (box,), Budget())
 
 
 def test_a_tie_of_the_network_is_no_attack():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx import StringStringEntryProto, TensorProto
+from onnx import StringStringEntryProto, TensorProto, helper
 from qdeploy import importer
 from qdeploy.diagnostics import InputError
 from qdeploy.importer import modelfile, tracing
@@ -88,6 +88,66 @@ def test_control_characters_in_names_do_not_reach_the_terminal(tmp_path):
     assert str(caught.value.where) == "model.onnx: node 'a?[2J?b' (Evil)"
 
 
+EVIL = "a\x1b[2J\u202e\nb"
+SPOKEN = {
+    "a tensor of another type": Graph(
+        [helper.make_node("Add", ["x", EVIL], ["y"])], parameters={EVIL: np.ones(3)}
+    ),
+    "an attribute": Graph([helper.make_node("Relu", ["x"], ["y"], **{EVIL: 1})]),
+    "an operator": Graph([helper.make_node(EVIL, ["x"], ["y"])]),
+    "a domain": Graph([helper.make_node("Relu", ["x"], ["y"], domain=EVIL)]),
+    "a parameter": Graph(
+        [helper.make_node("Add", ["x", EVIL], ["y"])], parameters={EVIL: np.full(3, np.nan, "f4")}
+    ),
+    "a constant": Graph(
+        [
+            helper.make_node("Constant", [], [EVIL], value_floats=[float("inf")]),
+            helper.make_node("Add", ["x", EVIL], ["y"]),
+        ]
+    ),
+    "a declaration": Graph(
+        [node("Relu", "x", "y")],
+        declared=[helper.make_tensor_value_info("y", TensorProto.FLOAT, [EVIL, 9])],
+    ),
+    "an output": Graph([helper.make_node("Relu", ["k"], [EVIL])], outputs=(EVIL,)),
+    "an open axis": Graph([node("Relu", "x", "y")], shape=(1, EVIL)),
+    "a missing tensor": Graph([helper.make_node("Add", ["x", EVIL], ["y"])]),
+    "a tail": Graph(
+        [
+            helper.make_node("Softmax", ["x"], [EVIL], EVIL),
+            helper.make_node("Mul", [EVIL, EVIL], ["y"], EVIL),
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPOKEN)
+def test_no_message_brings_control_characters_of_a_file(case, tmp_path):
+    path = SPOKEN[case].save(tmp_path, "m\x1b[2J.onnx")
+    with pytest.raises(InputError) as caught:
+        importer.run(path)
+    assert str(caught.value).replace("\n", "").isprintable()
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_nothing_a_network_says_of_its_model_has_control_characters(tmp_path):
+    nodes = [
+        helper.make_node("MatMul", ["x", "k"], ["d"], EVIL),
+        helper.make_node("Mul", ["d", "two"], [EVIL], EVIL),
+        helper.make_node("Softmax", [EVIL], ["s"], EVIL),
+    ]
+    parameters = {"k": W, "two": np.array(2, "f4")}
+    model = Graph(nodes, outputs=("s",), parameters=parameters).proto()
+    model.producer_name = EVIL
+    path = tmp_path / "m\x1b[2J.onnx"
+    path.write_bytes(model.SerializeToString())
+    network = importer.run(path)
+    said = [*network.cut, *network.notes, network.told_cut, network.name, network.source.producer]
+    said += [t.source for t in network.tensors] + [n.source for n in network.nodes]
+    said.append(network.source.name)
+    assert all(words.isprintable() for words in said)
+
+
 @pytest.mark.parametrize(
     ("dims", "match"),
     [
@@ -150,7 +210,8 @@ def test_constants_that_multiply_without_end_are_refused(on_signal, tmp_path):
         nodes = [node("Mul", f"t{i} a", f"t{i + 1}") for i in range(200)]
         nodes[0] = node("Mul", "x a", "t1")
     nodes.append(node("Mul", "x n" if not on_signal else "t200 a", "y"))
-    graph = Graph(nodes, parameters={"a": np.array([1 / 3], dtype=np.float64)})
+    parameters = {"a": np.array([1 / 3], dtype=np.float64)}
+    graph = Graph(nodes, parameters=parameters, input_type=TensorProto.DOUBLE)
     refuse(graph.proto(), tmp_path, "a folded constant needs more than 4096 bits")
 
 
@@ -164,6 +225,20 @@ def test_folding_work_is_bounded(tmp_path, monkeypatch):
         tmp_path,
         "folding the constants takes more than 65536 operations",
     )
+
+
+def test_constants_that_are_read_without_end_are_refused(tmp_path, monkeypatch):
+    """Whether a cast loses a number is looked at: ten thousand casts would look for minutes."""
+    monkeypatch.setattr(tracing, "MAX_LOOKED_AT", 1 << 20)
+    big = np.ones((1 << 14,), dtype=np.float32)
+    nodes = [node("Cast", f"a{i}", f"a{i + 1}", to=1) for i in range(100)]
+    graph = Graph([*nodes, node("MatMul", "x a100", "y")], parameters={"a0": big})
+    refuse(graph.proto(), tmp_path, "folding the constants takes more than")
+
+
+def test_a_node_of_many_inputs_is_refused(tmp_path):
+    graph = Graph([node("Max", " ".join(["x"] * 9), "y")])
+    refuse(graph.proto(), tmp_path, "operator 'Max' has 9 inputs instead of 1 to 8")
 
 
 def test_one_stored_matrix_cannot_stand_for_many_gigabytes(tmp_path):

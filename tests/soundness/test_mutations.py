@@ -8,6 +8,7 @@ import base64
 import copy
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -26,6 +27,7 @@ from qdeploy.proof.tree import EXACT_LEAF, LINEAR_LEAF
 from support.networks import paper_network
 
 Json = dict[str, Any]
+CUT = ("Softmax 'p'", "ArgMax 'label'")
 UNIT_BOX = Box((Fraction(-1),), (Fraction(1),))
 
 
@@ -45,7 +47,8 @@ def paper_program(network: Network) -> FixedNetwork:
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    return paper_network(3, 1)
+    """A network whose model goes on behind its outputs."""
+    return dataclasses.replace(paper_network(3, 1), cut=CUT)
 
 
 @pytest.fixture(scope="module")
@@ -271,6 +274,38 @@ def drop_assumption(data: Json) -> None:
     data["predicate"]["assumptions"].pop()
 
 
+def remove_cut(data: Json) -> None:
+    """Claim the whole model's outputs."""
+    del data["predicate"]["cut"]
+
+
+def remove_cut_and_its_assumption(data: Json) -> None:
+    remove_cut(data)
+    data["predicate"]["assumptions"] = list(proof.assumptions(()))
+
+
+def empty_cut(data: Json) -> None:
+    data["predicate"]["cut"] = []
+
+
+def shorten_cut(data: Json) -> None:
+    """Claim the probabilities, and nothing but the label cut."""
+    data["predicate"]["cut"] = list(CUT[1:])
+    data["predicate"]["assumptions"] = list(proof.assumptions(CUT[1:]))
+
+
+def rename_cut(data: Json) -> None:
+    data["predicate"]["cut"][0] = "Softmax 'q'"
+
+
+def text_for_cut(data: Json) -> None:
+    data["predicate"]["cut"] = CUT[0]
+
+
+def escape_in_cut(data: Json) -> None:
+    data["predicate"]["cut"][0] = "Softmax '\x1b[2J'"
+
+
 def unknown_field(data: Json) -> None:
     region(data)["trust me"] = True
 
@@ -327,6 +362,13 @@ MUTATIONS: dict[Callable[[Json], None], str] = {
     exaggerate_attack: "region 0 attack",
     move_attack: "region 0 attack",
     drop_assumption: "assumptions",
+    remove_cut: "cut",
+    remove_cut_and_its_assumption: "assumptions",
+    empty_cut: "cut",
+    shorten_cut: "assumptions",
+    rename_cut: "cut",
+    text_for_cut: "cut",
+    escape_in_cut: "cut",
     unknown_field: "",
     float_bound: "certificate",
     huge_integer: "certificate",
@@ -366,6 +408,33 @@ def test_a_changed_part_is_refused_under_a_new_seal(mutate, network: Network, te
     predicate["seal"] = statements._seal(predicate, data["subject"])
     with pytest.raises(RefusedError):
         verify(network, data)
+
+
+@pytest.mark.parametrize("change", [remove_cut_and_its_assumption, shorten_cut, rename_cut])
+def test_only_the_networks_own_end_may_be_cut(change, network: Network, text: bytes) -> None:
+    """Statement, assumptions and seal agree with each other: the check alone says no."""
+    data = json.loads(text)
+    change(data)
+    predicate = data["predicate"]
+    predicate["assumptions"] = list(proof.assumptions(predicate.get("cut", ())))
+    predicate["seal"] = statements._seal(predicate, data["subject"])
+    with pytest.raises(RefusedError, match="cut: the certificate is about other outputs"):
+        verify(network, data)
+
+
+def test_a_cut_that_the_model_has_not_is_refused(network: Network, text: bytes) -> None:
+    whole = dataclasses.replace(network, cut=())
+    with pytest.raises(RefusedError, match="cut: the certificate is about other outputs"):
+        verify(whole, json.loads(text))
+
+
+def test_where_nothing_is_cut_no_word_says_so(network: Network) -> None:
+    whole = dataclasses.replace(network, cut=())
+    spend = CertifyRequest(work=0.0, attack_budget=500)
+    certificate = certify.run(whole, paper_program(whole), (UNIT_BOX,), spend)
+    predicate = json.loads(proof.write(proof.attest(certificate)))["predicate"]
+    assert "cut" not in predicate
+    assert not re.search(r"\bcut\b", " ".join(predicate["assumptions"]))
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -566,7 +635,7 @@ def test_a_changed_tree_is_refused_under_a_new_seal(
 
 
 def test_another_network_is_refused(text: bytes) -> None:
-    other = paper_network(4, 1)
+    other = dataclasses.replace(paper_network(4, 1), cut=CUT)
     with pytest.raises(RefusedError, match="region 0"):
         proof.check(other, proof.read(text).certificate)
     renamed = dataclasses.replace(other, source=dataclasses.replace(other.source, sha256="2" * 64))

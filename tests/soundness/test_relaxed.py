@@ -6,13 +6,15 @@ from functools import partial
 import numpy as np
 import pytest
 from qdeploy import ops, quantize
-from qdeploy.certify import attack_relaxed
+from qdeploy.certify import attack_relaxed, relaxed
 from qdeploy.certify.attack import attack
+from qdeploy.certify.relaxed import Effort
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import Box, FixedNetwork, Network, QuantizeRequest
-from qdeploy.proof import kernel, ranges
+from qdeploy.proof import deviations_at, kernel, ranges
 from qdeploy.proof.dyadic import Interval
 from qdeploy.proof.lookup import Lookup
+from qdeploy.proof.pair import align, sharp_grid
 from support.networks import (
     Act,
     build_network,
@@ -42,7 +44,7 @@ def violations(seeds: range, *, activated: bool = False) -> int:
         request = random_request(seed, network)
         program = quantize.run(network, request)
         box = request.regions[0]
-        found = attack_relaxed(network, program, box, seed=seed, turns=40)
+        found = attack_relaxed(network, program, box, seed=seed, effort=Effort(turns=40))
         assert found is not None
         known = kernel.analysis(network, program, box)
         for method in BY_BOX:
@@ -158,6 +160,33 @@ def test_one_looked_up_neuron_reaches_its_closed_form(act: str | Act, bits: int)
     assert 0.95 * rise <= found.linf <= free * 1.0001 + wrong + 1e-6
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_what_the_attack_found_is_never_missed(seed: int) -> None:
+    """Free roundings can be those of the device, so no fewer turns may reach less than it does."""
+    network = random_network(seed, activated=bool(seed % 2))
+    request = random_request(seed, network)
+    program, box = quantize.run(network, request), request.regions[0]
+    real = attack(network, program, box, budget=1000, seed=0)
+    for turns in (1, 20):
+        effort = Effort(turns=turns)
+        found = attack_relaxed(network, program, box, seed=0, start=real.x, effort=effort)
+        assert found is not None
+        assert Fraction(found.linf) >= real.linf * (1 - Fraction(1, 1 << 50))
+
+
+@pytest.mark.parametrize("mode", Rounding)
+def test_a_climb_begins_where_the_device_is(mode: Rounding) -> None:
+    """Where every rounding is done as the device does it, both deviate alike."""
+    network = paper_network(3, 2)
+    request = QuantizeRequest((UNIT_BOX,), bits=10, rounding=mode)
+    program = quantize.run(network, request)
+    model = relaxed._model(network, align(network, program, sharp_grid(program)), UNIT_BOX, 0)
+    for x in np.random.default_rng(0).uniform(-1, 1, 50):
+        gap, _, _ = relaxed._forward(model, relaxed._honest(model, np.array([[x]])))
+        truth = deviations_at(network, program, [[Fraction(x)]])[0][0]
+        assert abs(gap[0, 0]) == pytest.approx(float(truth), abs=1e-9)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_free_roundings_reach_further_than_inputs_do(seed: int) -> None:
     network = paper_network(seed, 2)
@@ -168,12 +197,19 @@ def test_free_roundings_reach_further_than_inputs_do(seed: int) -> None:
     assert found.linf >= 0.99 * float(real.linf)
 
 
-def test_equal_arguments_give_equal_results_and_giants_are_left_alone() -> None:
+def test_equal_arguments_give_equal_results() -> None:
     network = paper_network(0, 2)
     program = quantize.run(network, QuantizeRequest((UNIT_BOX,), bits=10))
-    one, two = (attack_relaxed(network, program, UNIT_BOX, seed=5, turns=20) for _ in range(2))
+    effort = Effort(turns=20)
+    one, two = (attack_relaxed(network, program, UNIT_BOX, seed=5, effort=effort) for _ in range(2))
     assert one == two
+
+
+def test_of_giants_some_outputs_are_looked_at_or_none() -> None:
     wide = np.ones((9000, 1), dtype=np.float32)
     giant = build_network(1, [(wide, np.zeros(9000, dtype=np.float32))])
     huge = quantize.run(giant, QuantizeRequest((UNIT_BOX,), bits=8))
-    assert attack_relaxed(giant, huge, UNIT_BOX, seed=0) is None
+    found = attack_relaxed(giant, huge, UNIT_BOX, seed=0)
+    assert found is not None
+    assert 0 < np.count_nonzero(found.per_output) < 9000
+    assert attack_relaxed(giant, huge, UNIT_BOX, seed=0, effort=Effort(seconds=0.001)) is None

@@ -5,6 +5,7 @@ their exact worst case. What is changed on purpose must be refused, with a seal 
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -216,6 +217,7 @@ MUTATIONS: dict[str, Callable[[Similarity], Similarity]] = {
         c, "question", relation=Relation.INDEPENDENT, delta=Fraction(0)
     ),
     "another model": lambda c: dataclasses.replace(c, digests=("1" * 64, c.digests[1])),
+    "an end that the model has not": lambda c: dataclasses.replace(c, cuts=(("Softmax 'p'",), ())),
     "a neuron placed twice": lambda c: dataclasses.replace(c, places=((0,) * 10,)),
     "a neuron placed outside": lambda c: dataclasses.replace(c, places=((99, *range(1, 10)),)),
     "places for another depth": lambda c: dataclasses.replace(c, places=()),
@@ -239,6 +241,20 @@ def test_a_changed_claim_is_refused(networks: Pair, claim: Similarity, name: str
     assert changed != claim
     with pytest.raises(RefusedError):
         proof.check_similarity(networks, changed)
+
+
+def test_the_claim_names_each_models_own_end(networks: Pair, claim: Similarity) -> None:
+    cut = ("Softmax 'p'", "ArgMax 'label'")
+    models = (networks[0], dataclasses.replace(networks[1], cut=cut))
+    known = dataclasses.replace(claim, cuts=((), cut))
+    text = proof.write_similarity(known)
+    assert proof.read_similarity(text) == known
+    assert b"Of the second model: Nodes at the end" in text
+    assert not re.search(rb"\bcut\b", proof.write_similarity(claim))
+    proof.check_similarity(models, known)
+    for cuts in (((), ()), ((), cut[:1]), (cut, cut), (cut, ())):
+        with pytest.raises(RefusedError, match="model: the claim is about other outputs"):
+            proof.check_similarity(models, dataclasses.replace(claim, cuts=cuts))
 
 
 def test_exchanged_networks_are_refused(networks: Pair, claim: Similarity) -> None:

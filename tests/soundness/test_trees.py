@@ -241,7 +241,7 @@ def test_a_tree_of_too_much_work_is_refused_before_it_is_done() -> None:
     lo = np.zeros((count, 1), dtype=np.int64)
     leaves = tree.Leaves(Interval(lo, lo + 4096), np.ones(count, dtype=bool))
     with pytest.raises(tree.TreeError, match="too much work"):
-        tree.require_affordable(pair, leaves)
+        tree.require_affordable(pair, leaves, wide=True)
 
 
 def test_leaves_that_memory_cannot_hold_are_refused_before_they_are_made() -> None:

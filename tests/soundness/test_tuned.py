@@ -357,7 +357,7 @@ def beyond_int64(leaves: Leaves) -> None:
 
 
 def another_slope(leaves: Leaves) -> None:
-    for task in leaves[-1]:
+    for task in itertools.chain.from_iterable(leaves):
         task[:] = [value + 40 for value in task]
 
 
@@ -462,11 +462,10 @@ def test_narrow_leaves_of_deep_networks_are_not_taken_for_cheap() -> None:
         weight = rng.normal(size=(after, before)).astype(np.float32)
         steps += [(weight, np.zeros(after, np.float32)), "relu"]
     network = build_network(1, steps[:-1])
-    pair = align(network, program_of(network, Rounding.NEAREST), GRID)
-    edges = np.linspace(-(1 << GRID), 1 << GRID, 4097).astype(np.int64)[:, None]
-    leaves = tree.Leaves(Interval(edges[:-1], edges[1:]), np.zeros(4096, dtype=bool))
+    known = kernel.analysis(network, program_of(network, Rounding.NEAREST), UNIT_BOX)
+    cut = bytes([0] * 4095 + [tree.LINEAR_LEAF] * 4096)
     with pytest.raises(tree.TreeError, match="too much work"):
-        tuned.leaf_bounds(pair, leaves, [()] * 4096)
+        kernel.prove_part(known, "tuned", TunedPart(GRID, cut, ((),) * 4096))
 
 
 @pytest.mark.parametrize("most", [0, 3])

@@ -138,15 +138,18 @@ def scikit_learn(p: Perceptron) -> Graph:
 
 
 def scikit_learn_binary(p: Perceptron) -> Graph:
-    """The two-class form: a Sigmoid, its complement, both joined."""
+    """The two-class form of one output: a Sigmoid, its complement, both joined."""
     plain = scikit_learn(p)
     tail = [
         node("Sigmoid", "add_result1", "positive", "Sigmoid"),
         node("Sub", "unity positive", "negative", "Sub"),
         node("Concat", "negative positive", "out", "Concat", axis=1),
     ]
+    table = node("ZipMap", "out", "output_probability", domain=ML, classlabels_strings=["a", "b"])
     parameters = {**plain.parameters, "unity": np.array(1, dtype=np.float32)}
-    return plain.but(nodes=[*plain.nodes[:6], *tail, *plain.nodes[7:]], parameters=parameters)
+    parameters["classes"] = np.array(["a", "b"], dtype=object)
+    nodes = [*plain.nodes[:6], *tail, *plain.nodes[7:-1], table]
+    return plain.but(nodes=nodes, parameters=parameters)
 
 
 def matlab(p: Perceptron) -> Graph:

@@ -30,7 +30,7 @@ def small_network(name: str = "controller") -> Network:
     parameters = {"weight": exact([[0.5, -1.0], [1.0, 0.0]]), "bias": exact([0.0, 0.25])}
     node = Node("dense_1", "dense", ("input",), "dense_1", parameters, "Gemm_0")
     source = ModelSource(f"{name}.onnx", "ab" * 32)
-    return Network(name, (x,), (y,), (node,), (x, y), source, ("a Softmax was cut",))
+    return Network(name, (x,), (y,), (node,), (x, y), source, ("folded Mul 'm' into dense_1",))
 
 
 def small_program() -> FixedNetwork:

@@ -23,12 +23,12 @@ from qdeploy.ir import (
     Tensor,
     exact,
 )
+from qdeploy.ops import known_ops
+
+from support.activations import PIECEWISE, SMOOTH
 
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Weight [n_out, n_in] and bias [n_out]."""
-
-
-SMOOTH = ("elu", "sigmoid", "softsign", "tanh")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def random_network(seed: int, *, activated: bool = False) -> Network:
 
 
 def _random_activation(rng: np.random.Generator, size: int) -> str | Act:
-    op = str(rng.choice(["relu", "clip", "leaky_relu", *SMOOTH]))
+    op = str(rng.choice([*PIECEWISE, *SMOOTH]))
     if op == "clip":
         low, high = -rng.choice([0.0, 0.1, 1.0]), rng.choice([0.3, 1.0, 6.0])
         ends = {"lo": low, "hi": high}
@@ -102,7 +102,7 @@ def _random_activation(rng: np.random.Generator, size: int) -> str | Act:
         return Act(op, {"slope": rng.choice([0.01, 0.25, -0.5, 1.0, 1.7], count)})
     if op == "elu":
         return Act(op, {"alpha": rng.choice([0.3, 1.0, 2.5])})
-    return op
+    return Act(op, known_ops()[op].draw(rng, size))
 
 
 def _random_layer(rng: np.random.Generator, n_in: int, n_out: int) -> Layer:
@@ -142,7 +142,7 @@ def random_request(seed: int, network: Network) -> QuantizeRequest:
     ops = {node.op for node in network.nodes}
     if request.activations is Activations.EXACT and not ops <= {"dense", "relu", "clip"}:
         request = replace(request, activations=Activations.AUTO)
-    if ops.isdisjoint({*SMOOTH, "leaky_relu"}):
+    if ops <= {"dense", "relu", "clip"}:
         return request
     given, read = request.activations, request.input_format
     if given is Activations.AUTO and seed % 8:  # which takes a second through curves

@@ -1,5 +1,6 @@
 """Small ONNX models made in memory, and a second, independent reading of them in exact numbers."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -34,6 +35,8 @@ class Graph:
     input_type: int = TensorProto.FLOAT
     listed: bool = False
     """Whether the initializers are graph inputs, too, as before IR version 4."""
+    declared: Sequence[onnx.ValueInfoProto] = ()
+    """What the file says about its tensors; outputs have no type unless it stands here."""
 
     def proto(self) -> onnx.ModelProto:
         """Return the model."""
@@ -41,8 +44,11 @@ class Graph:
         tensors = [numpy_helper.from_array(np.asarray(a), n) for n, a in self.parameters.items()]
         if self.listed:
             inputs += [helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in tensors]
-        outputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in self.outputs]
-        graph = helper.make_graph(list(self.nodes), "g", inputs, outputs, tensors)
+        said = {v.name: v for v in self.declared}
+        outputs = [said.pop(n, helper.make_empty_tensor_value_info(n)) for n in self.outputs]
+        graph = helper.make_graph(
+            list(self.nodes), "g", inputs, outputs, tensors, value_info=list(said.values())
+        )
         imports = [helper.make_opsetid("", self.opset), helper.make_opsetid(ML, 1)]
         version = 3 if self.listed else min(8, helper.find_min_ir_version_for(imports[:1]))
         return helper.make_model(graph, opset_imports=imports, ir_version=max(3, version))
@@ -62,7 +68,8 @@ def fractions(array: Any) -> np.ndarray:
     """Return `array` with Fractions for elements."""
     source = np.asarray(array)
     result = np.empty(source.size, dtype=object)
-    result[:] = [Fraction(v) for v in source.ravel().tolist()]
+    # An infinite limit of a Clip stays what it is.
+    result[:] = [v if abs(v) == float("inf") else Fraction(v) for v in source.ravel().tolist()]
     return result.reshape(source.shape)
 
 
@@ -82,7 +89,8 @@ def exact_outputs(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
     for proto in model.graph.node:
         attributes = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
         operands = [values.get(n) for n in proto.input]
-        values[proto.output[0]] = _OPERATORS[proto.op_type](operands, attributes, opset)
+        result = _OPERATORS[proto.op_type](operands, attributes, opset)
+        values[proto.output[0]] = np.asarray(result)
     return values[model.graph.output[0].name].ravel()
 
 
@@ -90,11 +98,12 @@ def _gemm(v, a, opset):
     left = v[0].T if a.get("transA") else v[0]
     right = v[1].T if a.get("transB") else v[1]
     result = (left @ right) * Fraction(a.get("alpha", 1.0))
-    return result if len(v) < 3 else result + v[2] * Fraction(a.get("beta", 1.0))
+    return result if len(v) < 3 or v[2] is None else result + v[2] * Fraction(a.get("beta", 1.0))
 
 
 def _constant(v, a, opset):
-    array = numpy_helper.to_array(a["value"])
+    ((name, value),) = a.items()
+    array = numpy_helper.to_array(value) if name == "value" else np.array(value)
     return fractions(array) if array.dtype.kind == "f" else array
 
 
@@ -131,6 +140,16 @@ def _leaky(v, slope):
     return np.where(v >= 0, v, v * slope)
 
 
+def _shape(v, a, opset):
+    extents = v[0].shape
+    return np.array(extents[slice(a.get("start"), a.get("end"))], dtype=np.int64)
+
+
+def _scaler(v, a, opset):
+    offset, scale = (fractions(np.array(a[name])) for name in ("offset", "scale"))
+    return (v[0] - offset) * scale
+
+
 def _hard_sigmoid(v, a, opset):
     moved = v[0] * Fraction(a.get("alpha", float(np.float32(0.2)))) + Fraction(a.get("beta", 0.5))
     return np.clip(moved, Fraction(0), Fraction(1))
@@ -156,6 +175,12 @@ _OPERATORS = {
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,
     "Transpose": lambda v, a, opset: np.transpose(v[0], a.get("perm")),
+    "Shape": _shape,
+    "Gather": lambda v, a, opset: np.take(v[0], v[1], a.get("axis", 0)),
+    "Concat": lambda v, a, opset: np.concatenate(v, a["axis"]),
+    "Scaler": _scaler,
+    "Max": lambda v, a, opset: functools.reduce(np.maximum, v),
+    "Min": lambda v, a, opset: functools.reduce(np.minimum, v),
     "Identity": lambda v, a, opset: v[0],
     "Dropout": lambda v, a, opset: v[0],
     "Cast": lambda v, a, opset: v[0],

@@ -15,7 +15,8 @@ from qdeploy.ir import (
     Tensor,
 )
 
-_CURVES = ("tanh", "sigmoid", "softsign", "elu")
+from support.activations import SMOOTH
+
 _WORD_LENGTHS = {8: range(1, 9), 16: range(9, 17), 32: range(17, 33)}
 
 
@@ -60,7 +61,7 @@ def _activated(rng, index, source, reach):
     if rng.random() < 0.45:
         return _layer(rng, index, source, reach)
     short = source.format.bits <= 16
-    op = str(rng.choice(["clip", "leaky_relu", *(_CURVES if short else ())]))
+    op = str(rng.choice(["clip", "leaky_relu", *(SMOOTH if short else ())]))
     if op == "clip":
         return _clip(rng, f"clip_{index}", source, reach)
     if op == "leaky_relu":

@@ -23,7 +23,7 @@ def text(**changes):
         ({}, "flash 2048 bytes, RAM 96, stack <= 128 (clang 22.1)"),
         ({}, "256 vectors over unicorn, every output equal bit for bit"),
         ({}, "1234 instructions an inference"),
-        ({}, "note       a Softmax was cut"),
+        ({}, "note       folded Mul 'm' into dense_1"),
         ({}, "input           <2,6>    8     -2 .. 1.984"),
         ({}, "  1.5 s: a 1.50"),
         ({"verdict": verdict(bit_exact=False)}, "DIFFERS from the model: vector 3, output 0"),

@@ -13,6 +13,7 @@ from typing import Any, TypedDict, Unpack
 from qdeploy import importer, proof
 from qdeploy.arguments import check_arguments, check_value
 from qdeploy.diagnostics import InputError, RefusedError, UsageError, Where
+from qdeploy.ir import Network
 from qdeploy.ir.printing import float_up
 from qdeploy.reading import Kind, is_file, is_folder, read_bytes, shown
 
@@ -55,6 +56,7 @@ class Checked:
     proven: tuple[proof.Proven, ...]
     sources: Path | None
     """A library that the certified program generates."""
+    network: Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class CheckedPair:
     name: str
     models: tuple[Path, Path]
     proven: proof.ProvenSimilarity
+    networks: tuple[Network, Network]
 
 
 def verify(certificate: Path | str, **options: Unpack[VerifyOptions]) -> dict[str, Any]:
@@ -132,10 +135,12 @@ def _content(question: Question, folder: Path | None) -> bytes:
 def _certificate(question: Question, name: str, content: bytes, folder: Path | None) -> Checked:
     statement = proof.read(content)
     model = _model(question, statement.certificate, folder)
-    proven = proof.check(importer.run(model), statement.certificate)
+    network = importer.run(model)
+    proven = proof.check(network, statement.certificate)
     if question.sources is not None:
         _compare(statement, question.sources)
-    return Checked(name, model, not question.models, statement, proven, question.sources)
+    copied, sources = not question.models, question.sources
+    return Checked(name, model, copied, statement, proven, sources, network)
 
 
 def _model(question: Question, certificate: proof.Certificate, folder: Path | None) -> Path:
@@ -174,7 +179,7 @@ def _pair(question: Question, name: str, content: bytes) -> CheckedPair:
     first, second = question.models
     networks = (importer.run(first), importer.run(second))
     proven = proof.check_similarity(networks, proof.read_similarity(content))
-    return CheckedPair(name, (first, second), proven)
+    return CheckedPair(name, (first, second), proven, networks)
 
 
 # --- for programs ----------------------------------------------------------------------------
@@ -202,6 +207,7 @@ def _described(checked: Checked) -> Mapping[str, Any]:
         "regions": [
             {"lo": [float(v) for v in p.box.lo], "hi": [float(v) for v in p.box.hi]} for p in proven
         ],
+        "cut": list(checked.network.cut),
         "reason": None,
     }
     if certificate.decision is None:
@@ -229,5 +235,6 @@ def _described_pair(checked: CheckedPair) -> Mapping[str, Any]:
             "x": x,
             "constant": float_up(Fraction(proven.theorem.constant)),
         },
+        "cut": [list(network.cut) for network in checked.networks],
         "reason": None,
     }

@@ -4,6 +4,10 @@ The search runs in double precision; what it returns was evaluated again without
 works on *cells*: a code of the input is one integer for the device but an interval of reals for
 the trained network, so the worst input of a cell mostly lies at an end of it, and which end follows
 from the slope of the network. Codes are searched by hill climbing, ends are taken by slope.
+
+Memory is limited whatever the network's size: few rows at a time where they are long, climbers for
+the outputs that deviate most where there are many, and slopes along some inputs where all would be
+too many.
 """
 
 import itertools
@@ -30,6 +34,11 @@ _EVEN = 0.5
 _HUGE = 1e300
 _EXACT_WORK = 3_000_000
 """Parameters times inputs that are evaluated without rounding: about a second."""
+_PER_NEURON = 10
+"""Parameters that take as long as a neuron's own numbers."""
+_NUMBERS = 1 << 21
+"""Of one array: 16 MiB, of which a dozen stand in memory at once."""
+_FEWEST_ROWS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +110,22 @@ def _just_off(ends: Reals, step: float) -> Reals:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """For every output the input [n_out, n_in] that moves it most so far, and how far."""
+    """For every watched output the input [k, n_in] that moves it most so far, and how far."""
 
+    watched: Codes
     x: Reals
     height: Reals
 
     def with_rows(self, x: Reals, deviations: Reals) -> "_Found":
         """Return the better of what was known and new rows, output by output."""
-        heights = np.abs(deviations)
+        heights = np.abs(deviations[:, self.watched])
         row = heights.argmax(axis=0)
         height = heights[row, np.arange(len(row))]
         better = height > self.height
         return _Found(
-            np.where(better[:, None], x[row], self.x), np.where(better, height, self.height)
+            self.watched,
+            np.where(better[:, None], x[row], self.x),
+            np.where(better, height, self.height),
         )
 
 
@@ -140,16 +152,15 @@ def attack(network: Network, fixed: FixedNetwork, box: Box, *, budget: int, seed
     rng = np.random.default_rng(seed)
     lo, hi = (np.array([float(v) for v in side]) for side in (box.lo, box.hi))
     target = _Target(network, fixed, lo, hi)
-    rows = int(np.clip(budget // _ROUNDS, 16, _ROWS))
+    rows = _rows_at_once(network, budget)
     x = _first_guesses(target, rows, budget // 2, rng)
     deviations = target.deviations(x)
     spent, turn = len(x), 0
-    n_out = deviations.shape[1]
-    found = _Found(np.tile(x[0], (n_out, 1)), np.zeros(n_out)).with_rows(x, deviations)
-    climbers = _start(x, deviations, rows)
+    found = _nothing(x, deviations).with_rows(x, deviations)
+    climbers = _start(x, deviations[:, found.watched], rows, found.watched)
     while spent < budget:
         if turn % _SLOPES_EVERY == 0:
-            climbers, cost = _with_slopes(target, climbers, rows)
+            climbers, cost = _with_slopes(target, climbers, rows, rng)
             spent += cost
         x = _proposals(target, climbers, rows, rng)
         deviations = target.deviations(x)
@@ -157,6 +168,22 @@ def attack(network: Network, fixed: FixedNetwork, box: Box, *, budget: int, seed
         climbers = _climb(climbers, x, deviations)
         spent, turn = spent + len(x), turn + 1
     return _confirm(target, found, spent)
+
+
+def _rows_at_once(network: Network, budget: int) -> int:
+    """Return how many inputs a round tries: as many as memory and budget hold."""
+    widest = max(tensor.size for tensor in network.tensors)
+    room = max(_FEWEST_ROWS, _NUMBERS // widest)
+    return int(np.clip(budget // _ROUNDS, _FEWEST_ROWS, min(_ROWS, room)))
+
+
+def _nothing(x: Reals, deviations: Reals) -> _Found:
+    """Watch all outputs, or those that deviate most so far where inputs for all fill memory."""
+    n_out = deviations.shape[1]
+    count = min(n_out, max(1, _NUMBERS // x.shape[1]))
+    highest = np.argsort(-np.abs(deviations).max(axis=0), kind="stable")[:count]
+    watched = np.sort(highest)
+    return _Found(watched, np.tile(x[0], (count, 1)), np.zeros(count))
 
 
 def _first_guesses(target: _Target, rows: int, limit: int, rng: np.random.Generator) -> Reals:
@@ -182,41 +209,55 @@ def _every_cell(target: _Target, limit: int) -> list[Reals]:
     return [np.where(np.array(side), low, high) for side in sides]
 
 
-def _start(x: Reals, deviations: Reals, rows: int) -> _Climbers:
-    """Return climbers at the best points of as many disjoint samples, for every output."""
-    n_out = deviations.shape[1]
-    each = int(np.clip(_CLIMBERS // n_out, 1, max(1, rows // (8 * n_out))))
+def _start(x: Reals, deviations: Reals, rows: int, watched: Codes) -> _Climbers:
+    """Return climbers at the best points of as many disjoint samples, for every watched output.
+
+    Of many outputs, those get a climber that deviate most.
+    """
+    count = deviations.shape[1]
+    each = int(np.clip(_CLIMBERS // count, 1, max(1, rows // (8 * count))))
     starts, heights = [], []
     for sample in range(each):
         part = np.abs(deviations[sample::each])
         best = part.argmax(axis=0)
         starts.append(x[sample::each][best])
-        heights.append(part[best, np.arange(n_out)])
-    points = np.concatenate(starts)
+        heights.append(part[best, np.arange(count)])
+    height = np.concatenate(heights)
+    most = max(1, rows // len(_MOVES))
+    chosen = np.sort(np.argsort(-height, kind="stable")[:most])
+    points = np.concatenate(starts)[chosen]
     unknown = np.zeros_like(points)
-    output = np.tile(np.arange(n_out), each)
-    return _Climbers(points, np.concatenate(heights), output, unknown, unknown)
+    return _Climbers(points, height[chosen], np.tile(watched, each)[chosen], unknown, unknown)
 
 
-def _with_slopes(target: _Target, climbers: _Climbers, rows: int) -> tuple[_Climbers, int]:
+def _with_slopes(
+    target: _Target, climbers: _Climbers, rows: int, rng: np.random.Generator
+) -> tuple[_Climbers, int]:
     """Return the climbers with fresh slopes, and how many inputs that took.
 
-    With many inputs or outputs only the highest climbers are worth it.
+    With many inputs or outputs only the highest climbers are worth it, and of very many inputs
+    only some, others in every turn.
     """
     n_in = climbers.x.shape[1]
     count = min(len(climbers.x), max(1, rows // (2 * n_in)))
     chosen = np.argsort(-climbers.height, kind="stable")[:count]
+    inputs = np.arange(n_in)
+    if n_in > rows:
+        inputs = np.sort(rng.permutation(n_in)[:rows])
     x, output = climbers.x[chosen], climbers.output[chosen]
     sign = np.sign(_own(target.deviations(x), output))
     low, high = target.cells(target.codes(x))
-    within = _differences(target.truth, low / 2 + high / 2, high, output)
-    downward = x > target.lo / 2 + target.hi / 2
-    far = np.where(downward, target.lo, target.hi)
-    across = _differences(target.deviations, x, x / 2 + far / 2, output)
+    within = _differences(target.truth, (low / 2 + high / 2, high), inputs, output)
+    downward = (x > target.lo / 2 + target.hi / 2)[:, inputs]
+    far = np.where(x > target.lo / 2 + target.hi / 2, target.lo, target.hi)
+    across = _differences(target.deviations, (x, x / 2 + far / 2), inputs, output)
     across = np.where(downward, -across, across)
-    micro, macro = np.zeros_like(climbers.x), np.zeros_like(climbers.x)
-    micro[chosen], macro[chosen] = within * sign[:, None], across * sign[:, None]
-    return replace(climbers, micro=micro, macro=macro), 2 * count * (n_in + 1)
+    micro, macro = climbers.micro.copy(), climbers.macro.copy()
+    if len(inputs) == n_in:
+        micro[:], macro[:] = 0.0, 0.0
+    place = np.ix_(chosen, inputs)
+    micro[place], macro[place] = within * sign[:, None], across * sign[:, None]
+    return replace(climbers, micro=micro, macro=macro), 2 * count * (len(inputs) + 1)
 
 
 def _own(values: Reals, output: Codes) -> Reals:
@@ -225,20 +266,23 @@ def _own(values: Reals, output: Codes) -> Reals:
 
 
 def _differences(
-    function: Callable[[Reals], Reals], x: Reals, moved: Reals, output: Codes
+    function: Callable[[Reals], Reals],
+    ends: tuple[Reals, Reals],
+    inputs: Codes,
+    output: Codes,
 ) -> Reals:
-    """Return [k, n_in]: what moving one coordinate of a row to `moved` adds to its output."""
-    count, n_in = x.shape
-    steps = np.repeat(x, n_in, axis=0)
-    one = np.tile(np.arange(n_in), count)
-    steps[np.arange(len(steps)), one] = moved.ravel()
-    after = _own(function(steps), np.repeat(output, n_in)).reshape(count, n_in)
+    """Return [k, inputs]: what moving one coordinate between both ends adds to a row's output."""
+    x, moved = ends
+    count, many = len(x), len(inputs)
+    steps = np.repeat(x, many, axis=0)
+    steps[np.arange(len(steps)), np.tile(inputs, count)] = moved[:, inputs].ravel()
+    after = _own(function(steps), np.repeat(output, many)).reshape(count, many)
     return np.asarray(after - _own(function(x), output)[:, None])
 
 
 def _proposals(target: _Target, climbers: _Climbers, rows: int, rng: np.random.Generator) -> Reals:
     """Return neighbours of every climber, climber after climber, equally many of each."""
-    each = max(len(_MOVES), rows // len(climbers.x))
+    each = max(1, rows // len(climbers.x))
     x, micro, macro = (
         np.repeat(a, each, axis=0) for a in (climbers.x, climbers.micro, climbers.macro)
     )
@@ -350,7 +394,9 @@ def _climb(climbers: _Climbers, x: Reals, deviations: Reals) -> _Climbers:
 
 def _confirm(target: _Target, found: _Found, evaluations: int) -> Sampled:
     """Evaluate the best inputs without rounding; the highest first where not all can be."""
-    count = max(1, _EXACT_WORK // max(1, target.network.parameter_count))
+    network = target.network
+    neurons = sum(tensor.size for tensor in network.tensors)
+    count = max(1, _EXACT_WORK // max(1, network.parameter_count + _PER_NEURON * neurons))
     order = np.argsort(-found.height, kind="stable")[:count]
     x = exact(np.unique(found.x[order], axis=0))
     codes = target.codes(x.astype(np.float64))

@@ -26,7 +26,7 @@ from qdeploy.proof import decision
 from qdeploy.proof.certificate import Attacked, DecisionClaim, DecisionKind, Unchanged
 from qdeploy.proof.decision import FULL_LEAF
 from qdeploy.proof.dyadic import Interval
-from qdeploy.proof.pair import MismatchError, Pair, coarse_grid
+from qdeploy.proof.pair import MismatchError, Pair, Pairs, coarse_grid
 from qdeploy.proof.ranges import boxes_on_grid
 
 _OPERATIONS_PER_SECOND = 1e9
@@ -80,7 +80,7 @@ def decide(
         Undecided: by Ctrl-C, once the cheap proof had gone through all regions.
     """
     try:
-        pair = decision.decision_pair(network, program, coarse_grid(program))
+        pair = decision.decision_pair(Pairs(network, program), coarse_grid(program))
     except MismatchError as problem:
         raise UsageError(
             f"--decision {request.kind.value}: {problem}",

@@ -15,18 +15,16 @@ from qdeploy.ir import Box, FixedNetwork, Network
 from qdeploy.ops import evaluate, execute
 from qdeploy.proof import kernel
 from qdeploy.proof.certificate import RegionClaim
-from qdeploy.proof.pair import MismatchError, align, coarse_grid
+from qdeploy.proof.pair import MismatchError, Pairs, sharp_grid
 from qdeploy.proof.tree import TreeError
 
 Reals = NDArray[np.float64]
 
-FEWEST = 48
-"""Regions below are worth a claim of their own."""
-LEAST_SHARE = 0.1
-"""Seconds a region that leave nothing for a search of its own."""
 _TRIES = 48
 _ROWS = 1 << 13
-"""Inputs evaluated together."""
+"""Inputs evaluated together, at most."""
+_NUMBERS = 1 << 21
+"""Of one array: 16 MiB."""
 
 
 def together(
@@ -34,13 +32,15 @@ def together(
 ) -> tuple[RegionClaim, ...] | None:
     """Bound and attack all regions; None where this network needs its regions one by one."""
     try:
-        grid = coarse_grid(program)
-        if kernel.beyond_linear(align(network, program, grid)):
+        grid = sharp_grid(program)
+        pairs = Pairs(network, program)
+        if kernel.beyond_linear(pairs.on(grid)):
             return None
-        parts = kernel.prove_whole(network, program, regions, grid)
+        parts = kernel.prove_whole(pairs, regions, grid)
     except (MismatchError, TreeError):
         return None
-    size = max(1, _ROWS // _TRIES)
+    widest = max(tensor.size for tensor in network.tensors)
+    size = max(1, min(_ROWS, _NUMBERS // widest) // _TRIES)
     rng = np.random.default_rng(0)
     points: list[tuple[Fraction, ...]] = []
     for start in range(0, len(regions), size):

@@ -69,6 +69,10 @@ class Method(Protocol):
     free: bool
     """Costs next to nothing: always used, and everything it has to say is said by the survey."""
 
+    looks: float
+    """How long its survey takes, as a multiple of enclosing the region by lines once (of a method
+    that is not free: in 64-bit integers, once it is enclosed)."""
+
     def survey(self, known: Analysis) -> object | None:
         """Look at a region (in any process); None where the method has no business."""
         ...

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from qdeploy.certify.attack import Sampled, attack
 from qdeploy.certify.method import Pursuit, Question, Standing
 from qdeploy.certify.methods import ON_REQUEST, known_methods
+from qdeploy.certify.plan import Plan
 from qdeploy.certify.tasks import Scene, Task
 from qdeploy.ir import Box
 from qdeploy.proof import kernel
@@ -29,10 +30,6 @@ _PATIENCE = 2.0
 """How much more the work of a method counts without which the bound would be the same."""
 _WRITE_EVERY = 1.3
 """Factor of work after which the claim is written down again, for whoever interrupts."""
-_SECONDS_PER_LOOK = 1e-6
-"""Of bounds by lines, for every parameter and layer in Python's integers."""
-_SECONDS_PER_TRY = 2e-9
-"""Of the attack, for every parameter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +65,15 @@ class Assignment:
     """A region, and how it is to be searched."""
 
     box: Box
-    methods: frozenset[str] | None
-    """Which of those that are not free; None: all."""
-    tries: int
-    """Of the attack."""
+    plan: Plan
     seed: int
 
 
-def survey(scene: Scene, box: Box, methods: frozenset[str] | None) -> dict[str, object]:
-    """Let every method look at a region; those that are of no use there are missing."""
+def survey(scene: Scene, box: Box, methods: frozenset[str]) -> dict[str, object]:
+    """Let methods look at a region; those that are of no use there are missing."""
     known = scene.analysis(box)
     looks = {
-        name: method.survey(known)
-        for name, method in known_methods().items()
-        if method.free or (name not in ON_REQUEST if methods is None else name in methods)
+        name: method.survey(known) for name, method in known_methods().items() if name in methods
     }
     return {name: look for name, look in looks.items() if look is not None}
 
@@ -94,7 +86,7 @@ def strike(scene: Scene, box: Box, tries: int, seed: int) -> tuple[Sampled, Witn
 
 def search(scene: Scene, wanted: Assignment, budget: Budget) -> Search:
     """Bound one region as tightly as the budget allows."""
-    surveys, (found, witness) = yield _opening(scene, wanted)  # type: ignore[misc]
+    surveys, (found, witness) = yield _opening(wanted)  # type: ignore[misc]
     question = Question(scene, wanted.box, found)
     course = _Course(_pursuits(question, surveys), witness, wanted.box)
     yield course.reached()
@@ -113,13 +105,11 @@ def search(scene: Scene, wanted: Assignment, budget: Budget) -> Search:
     yield course.reached()
 
 
-def _opening(scene: Scene, wanted: Assignment) -> tuple[Task, ...]:
-    parameters = scene.network.parameter_count
-    look = parameters * len(scene.network.nodes) * _SECONDS_PER_LOOK
-    blow = parameters * wanted.tries * _SECONDS_PER_TRY
+def _opening(wanted: Assignment) -> tuple[Task, ...]:
+    plan = wanted.plan
     return (
-        Task(survey, (wanted.box, wanted.methods), look),
-        Task(strike, (wanted.box, wanted.tries, wanted.seed), blow),
+        Task(survey, (wanted.box, plan.methods), plan.opening),
+        Task(strike, (wanted.box, plan.tries, wanted.seed), plan.attack),
     )
 
 

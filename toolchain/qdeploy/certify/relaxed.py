@@ -13,6 +13,7 @@ extremes over the block of codes that `proof.lookup` keeps apart.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from typing import NamedTuple
 
@@ -22,17 +23,22 @@ from numpy.typing import NDArray
 from qdeploy import ops
 from qdeploy.fixedpoint import QFormat, Rounding, encode, rounding_error
 from qdeploy.ir import Box, FixedNetwork, Network
+from qdeploy.ir.printing import float_down
+from qdeploy.proof.kernel import deviations_at
 from qdeploy.proof.lookup import Lookup
-from qdeploy.proof.pair import Layer, Pair, align
+from qdeploy.proof.pair import Layer, Pair, align, sharp_grid
 
 Reals = NDArray[np.float64]
 
 _CLIMBERS = 96
 """Points on their way up for every output and sign, at most."""
 _TURNS = 300
-_WORK = 1_000_000_000
-"""Rows times parameters times turns, about: one or two seconds."""
-_MOST_WORK = 3_000_000_000
+_PRODUCTS_PER_SECOND = 800_000_000
+"""Rows times parameters times turns."""
+_SECONDS_PER_LAYER = 1e-4
+"""Of a turn, however few rows it has."""
+_NUMBERS = 1 << 21
+"""Of one array: 16 MiB, of which a dozen stand in memory at once."""
 _PER_ARGUMENT = 60
 """Parameters whose products take as long as moving one argument."""
 _FEWEST = 2
@@ -44,6 +50,7 @@ _FLIPS = (1.0, 0.3, 0.1, 0.03)
 _SHORTFALL = 1e-9
 """What double precision may add to a deviation, in parts of it and of the outputs."""
 _EVEN = 0.5
+_NARROWEST = 1e-300
 _SETTLE = 0.8
 """Share of the proposals that move every rounding at once."""
 _NUDGE = 1e-6
@@ -64,22 +71,38 @@ class Relaxed:
         return max(self.per_output)
 
 
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What the search may take: predicted seconds of one core, and turns of every climber."""
+
+    seconds: float = 1.25
+    turns: int = _TURNS
+
+
 class _Rounder(NamedTuple):
-    """One rounding: its error's ends, the values it can give, and whether it is truncation."""
+    """One rounding: its error's ends, the values it can give, and how it is done in truth."""
 
     low: float
     high: float
     bottom: Reals
     top: Reals
-    truncates: bool
+    format: QFormat
+    mode: Rounding
     flat: tuple[float, float] = (-np.inf, np.inf)
     """Values up to the first and from the second on come out as `bottom` and `top` for certain."""
 
     def ends(self, value: Reals) -> tuple[Reals | float, Reals | float]:
         """Return the ends of the error of each value; truncation moves towards zero only."""
-        if not self.truncates:
+        if self.mode is not Rounding.TRUNC:
             return self.low, self.high
         return np.where(value > 0, self.low, 0.0), np.where(value < 0, self.high, 0.0)
+
+    def true_share(self, value: Reals) -> Reals:
+        """Return the share with which each value is rounded as the device does it."""
+        low, high = self.ends(value)
+        error = _encoded(value, self.format, self.mode) - value
+        width = np.maximum(np.asarray(high - low), _NARROWEST)
+        return np.asarray(np.clip((error - low) / width, 0.0, 1.0))
 
 
 class _Rounded(NamedTuple):
@@ -97,8 +120,6 @@ class _Rounded(NamedTuple):
 class _Table(NamedTuple):
     """A lookup: the rounding to codes before it, and its error over every block of codes."""
 
-    format: QFormat
-    rounding: Rounding
     before: _Rounder
     """Its `bottom` and `top` are the least and the greatest code of sums that were seen."""
     low: Reals
@@ -115,7 +136,7 @@ class _Table(NamedTuple):
         What proofs know of the code is the range of the sums, both ends rounded; so where that is
         narrower than a step, the code is known better than by the error of its rounding.
         """
-        code = _encoded(z, self.format, self.rounding)
+        code = _encoded(z, self.before.format, self.before.mode)
         bottom, top = np.minimum(self.before.bottom, code), np.maximum(self.before.top, code)
         block = ((code - self.first) // self.width).astype(np.int64)
         column = np.arange(self.low.shape[1]) if self.low.shape[1] > 1 else 0
@@ -174,29 +195,101 @@ class _Model:
 
 
 def attack_relaxed(
-    network: Network, fixed: FixedNetwork, box: Box, *, seed: int, turns: int = _TURNS
+    network: Network,
+    fixed: FixedNetwork,
+    box: Box,
+    *,
+    seed: int,
+    start: Sequence[Fraction] | None = None,
+    effort: Effort = Effort(),
 ) -> Relaxed | None:
     """Climb from many random points for every output and sign; equal arguments, equal result.
 
-    None where the network is so large that this would take minutes.
+    `start` is an input of the box from which one climb begins, with all roundings as the device
+    does them; what is reached there is never missed. Of many outputs only those are looked at
+    that deviate most there. None where the network is too large for the effort.
 
     Raises:
         MismatchError: network and program do not belong together.
     """
-    model = _model(network, align(network, fixed), box, seed)
-    outputs = len(model.stages[-1].c)
-    size = sum(stage.w.size for stage in model.stages) + _PER_ARGUMENT * model.arguments
-    if 2 * outputs * size * _FEWEST * _FEWEST_TURNS > _MOST_WORK:
+    sizes = _Sizes.of(network, fixed)
+    room = sizes.plan(effort)
+    if room is None:
         return None
-    affordable = max(_WORK // (2 * outputs * size), _FEWEST * _FEWEST_TURNS)
-    each = int(np.clip(affordable // turns, _FEWEST, _CLIMBERS))
-    turns = min(turns, affordable // each)
-    goal = np.zeros((2 * outputs, outputs))
-    goal[::2], goal[1::2] = np.eye(outputs), -np.eye(outputs)
-    heights, magnitude = _climb(model, np.repeat(goal, each, axis=0), turns, seed)
-    best = heights.reshape(outputs, -1).max(axis=1)
-    found = best * (1 - _SHORTFALL) - _SHORTFALL**1.5 * magnitude
-    return Relaxed(tuple(np.maximum(found, 0.0).tolist()))
+    model = _model(network, align(network, fixed, sharp_grid(fixed)), box, seed)
+    reached = _reached(network, fixed, start)
+    watched = np.argsort(-np.abs(reached), kind="stable")[: room.outputs]
+    goal = np.zeros((2 * len(watched), sizes.outputs))
+    goal[np.arange(0, len(goal), 2), watched] = 1.0
+    goal[np.arange(1, len(goal), 2), watched] = -1.0
+    goals = np.repeat(goal, room.each, axis=0)
+    first = None if start is None else _honest(model, np.array([[float(v) for v in start]]))
+    heights, magnitude = _climb(model, goals, room.turns, seed, first)
+    found = np.abs(reached)
+    best = heights.reshape(len(watched), -1).max(axis=1)
+    found[watched] = np.maximum(
+        found[watched], best * (1 - _SHORTFALL) - _SHORTFALL**1.5 * magnitude
+    )
+    return Relaxed(tuple(found.tolist()))
+
+
+def _reached(network: Network, fixed: FixedNetwork, start: Sequence[Fraction] | None) -> Reals:
+    """Return how far device and network surely are apart at the start, rounded towards zero."""
+    if start is None:
+        return np.zeros(network.outputs[0].size)
+    (apart,) = deviations_at(network, fixed, [start])
+    return np.array([float_down(v) for v in apart])
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """How many outputs are looked at, by how many climbers each and for how many turns."""
+
+    outputs: int
+    each: int
+    turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """What a turn costs."""
+
+    parameters: int
+    layers: int
+    arguments: int
+    outputs: int
+
+    @staticmethod
+    def of(network: Network, fixed: FixedNetwork) -> "_Sizes":
+        """Count."""
+        neurons = sum(tensor.size for tensor in network.tensors)
+        codes = sum(tensor.tensor.size for tensor in fixed.tensors)
+        return _Sizes(
+            network.parameter_count, len(network.nodes), neurons + codes, network.outputs[0].size
+        )
+
+    def plan(self, effort: Effort) -> _Room | None:
+        """Return what can be afforded; None: nothing."""
+        seconds, turns = effort.seconds, effort.turns
+        least = (_FEWEST_TURNS + 2 * _DRAWS) * self.layers * _SECONDS_PER_LAYER
+        row = self.parameters + _PER_ARGUMENT * self.arguments
+        rows = int((seconds - least) * _PRODUCTS_PER_SECOND / row)
+        affordable = rows // (2 * _FEWEST_TURNS)
+        outputs = min(self.outputs, affordable // _FEWEST, self._rows_in_memory // (2 * _FEWEST))
+        if outputs < 1:
+            return None
+        each = min(
+            max(rows // (2 * outputs * turns), _FEWEST),
+            self._rows_in_memory // (2 * outputs),
+            _CLIMBERS,
+        )
+        affordable_turns = rows // (2 * outputs * each)
+        patient = int(seconds / (self.layers * _SECONDS_PER_LAYER)) - 2 * _DRAWS
+        return _Room(outputs, each, max(_FEWEST_TURNS, min(turns, affordable_turns, patient)))
+
+    @property
+    def _rows_in_memory(self) -> int:
+        return max(2 * _FEWEST, _NUMBERS // max(self.arguments, self.outputs))
 
 
 # --- the two functions ---------------------------------------------------------------------------
@@ -237,7 +330,7 @@ def _rounder(
     """Return the rounding of what a layer makes (None: of the input) to values in a range."""
     spacing = None if layer is None else layer.spacing
     low, high = rounding_error(fmt.min, fmt.max, fmt, mode, spacing)
-    return _Rounder(float(low), float(high), bottom, top, mode is Rounding.TRUNC)
+    return _Rounder(float(low), float(high), bottom, top, fmt, mode)
 
 
 def _curves(network: Network, pair: Pair) -> Iterator[Curve | None]:
@@ -272,13 +365,14 @@ def _table(lookup: Lookup, layer: Layer, grid: int) -> _Table:
     low, high = (end[0].astype(np.float64) * 2.0**-grid for end in (lookup.low, lookup.high))
     width = float(fmt.step) * (1 << lookup.block)
     rounder = _rounder(fmt, lookup.rounding, layer, *ends)
-    return _Table(fmt, lookup.rounding, rounder, low, high, float(fmt.min), width)
+    return _Table(rounder, low, high, float(fmt.min), width)
 
 
 def _within(table: _Table, z: Reals) -> _Table:
     """Tell the table which sums were seen."""
     ends = (z.min(axis=0), z.max(axis=0))
-    bottom, top = (_encoded(end, table.format, table.rounding) for end in ends)
+    before = table.before
+    bottom, top = (_encoded(end, before.format, before.mode) for end in ends)
     return table._replace(before=table.before._replace(bottom=bottom, top=top))
 
 
@@ -364,10 +458,31 @@ def _slope(curve: Curve | None, t: Reals) -> Reals | float:
 # --- the search ----------------------------------------------------------------------------------
 
 
-def _climb(model: _Model, goal: Reals, turns: int, seed: int) -> tuple[Reals, float]:
-    """Return how high each row got, and the largest output seen."""
+def _honest(model: _Model, x: Reals) -> Reals:
+    """Return the point [1, arguments] at which everything is rounded as the device does it."""
+    width = np.maximum(model.hi - model.lo, _NARROWEST)
+    shares = [np.clip((x - model.lo) / width, 0.0, 1.0), model.entry.true_share(x)]
+    device = _round(model.entry, x, shares[-1]).value
+    for stage in model.stages:
+        z = device @ stage.v.T + stage.v_bias
+        before = stage.rounder if stage.table is None else stage.table.before
+        share = [before.true_share(z)]
+        if stage.table is not None:
+            share.append(np.full(z.shape, _EVEN))
+        shares.append(np.concatenate(share, axis=1))
+        _, device, _ = _pass(stage, np.zeros((1, stage.w.shape[1])), device, shares[-1])
+    return np.concatenate(shares, axis=1)
+
+
+def _climb(
+    model: _Model, goal: Reals, turns: int, seed: int, first: Reals | None
+) -> tuple[Reals, float]:
+    """Return how high each row got, and the largest output seen; a row a goal begins at `first`."""
     rng = np.random.default_rng(seed)
     point = _start(model, goal, rng)
+    if first is not None:
+        begins = np.concatenate([[True], (goal[1:] != goal[:-1]).any(axis=1)])
+        point[begins] = first
     height = np.full(len(goal), -np.inf)
     slope, magnitude = np.zeros_like(point), 0.0
     proposal = point

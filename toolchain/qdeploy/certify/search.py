@@ -8,40 +8,22 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qdeploy.certify import many
 from qdeploy.certify.clock import Deadline
 from qdeploy.certify.executors import Crew, Executor, open_executor
+from qdeploy.certify.plan import DEFAULT_WORK, CertifyRequest, Plan, make_plan
 from qdeploy.certify.region import Assignment, Budget, Pause, Reached, Search, search
 from qdeploy.certify.tasks import Scene, Task
 from qdeploy.ir import Box, FixedNetwork, Network
 from qdeploy.proof.certificate import Certificate
 
-_FEWEST_TRIES = 1000
-"""Evaluations of the attack on one of many regions."""
 _FIRST_ROUND = 0.25
 """Work of all regions in the first round towards a time limit; every further one doubles it."""
 _MOST_ROUNDS = 40
 """Until the work is beyond a thousand years."""
-DEFAULT_WORK = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class CertifyRequest:
-    """How much to spend on a certificate."""
-
-    work: float | None = None
-    """Predicted seconds, on one core of the reference machine, that methods beyond the linear
-    bounds may take in all. None: 5, or whatever the time limit allows."""
-    time_limit: float | None = None
-    """Seconds by the clock after which the best certificate so far is taken."""
-    attack_budget: int = 50_000
-    """Evaluations spent on looking for large deviations, shared by the regions."""
-    seed: int = 0
-    methods: frozenset[str] | None = None
-    """Which of those that are not free may be tried; None: all."""
 
 
 Progress = Callable[[str], None]
@@ -76,12 +58,15 @@ def run(
         MissingToolError: the cluster does not answer.
         Interrupted: by Ctrl-C, when every region had a claim already.
     """
-    together = _together(network, program, regions, request)
-    if together is not None:
-        return together
+    plan = make_plan(network, program, regions, request, crew.jobs)
+    if plan.together:
+        claims = many.together(network, program, regions)
+        if claims is not None:
+            source, work = network.source, _recorded(request)
+            return Certificate(source.name, source.sha256, program, claims, work, cut=network.cut)
     scene = Scene(network, program)
-    with open_executor(scene, crew) as executor:
-        hunt = _Hunt(scene, regions, request, executor, progress)
+    with open_executor(scene, replace(crew, jobs=plan.jobs)) as executor:
+        hunt = _Hunt(scene, (regions, plan), request, executor, progress)
         try:
             hunt.run()
         except KeyboardInterrupt:
@@ -91,19 +76,10 @@ def run(
     return hunt.certificate(hunt.recorded_work)
 
 
-def _together(
-    network: Network, program: FixedNetwork, regions: Sequence[Box], request: CertifyRequest
-) -> Certificate | None:
-    """Return all claims of so many regions that none could have a search of its own."""
+def _recorded(request: CertifyRequest) -> float | None:
+    """Return the budget with which the same is found again, unless the clock had a say."""
     timed = request.time_limit is not None
-    work = DEFAULT_WORK if request.work is None and not timed else request.work
-    spent = min(v for v in (work, request.time_limit) if v is not None)
-    if len(regions) <= many.FEWEST or spent > many.LEAST_SHARE * len(regions):
-        return None
-    claims = many.together(network, program, regions)
-    if claims is None:
-        return None
-    return Certificate(network.source.name, network.source.sha256, program, claims, work)
+    return DEFAULT_WORK if request.work is None and not timed else request.work
 
 
 class _Allowance(Budget):
@@ -140,28 +116,23 @@ class _Hunt:
     def __init__(
         self,
         scene: Scene,
-        regions: Sequence[Box],
+        planned: tuple[Sequence[Box], Plan],
         request: CertifyRequest,
         executor: Executor,
         progress: Progress,
     ) -> None:
+        regions, plan = planned
         self._scene = scene
         self._executor = executor
         self._progress = progress
         self._deadline = Deadline(request.time_limit)
         self._budget = _Allowance(self._deadline, executor.width)
         self._timed = request.time_limit is not None
-        self._work = request.work
-        if self._work is None and not self._timed:
-            self._work = DEFAULT_WORK
+        self._work = _recorded(request)
         self._cut_short = False
         """Whether the clock, not the work, has ended the search."""
-        tries = max(request.attack_budget // len(regions), _FEWEST_TRIES)
         self._talks = [
-            _Talk(
-                search(scene, Assignment(box, request.methods, tries, request.seed), self._budget),
-                [],
-            )
+            _Talk(search(scene, Assignment(box, plan, request.seed), self._budget), [])
             for box in regions
         ]
 
@@ -177,9 +148,10 @@ class _Hunt:
 
     def certificate(self, work: float | None) -> Certificate:
         """Put the claims together."""
-        source = self._scene.network.source
+        network, program = self._scene.network, self._scene.program
+        source = network.source
         claims = tuple(talk.reached.claim for talk in self._talks if talk.reached is not None)
-        return Certificate(source.name, source.sha256, self._scene.program, claims, work)
+        return Certificate(source.name, source.sha256, program, claims, work, cut=network.cut)
 
     def run(self) -> None:
         """Search until the work is done or the clock strikes."""

@@ -97,6 +97,7 @@ def run(
     claim = Similarity(
         names=(networks[0].source.name, networks[1].source.name),
         digests=(networks[0].source.sha256, networks[1].source.sha256),
+        cuts=(networks[0].cut, networks[1].cut),
         question=question,
         places=places,
         constraints=request.constraints,

@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from qdeploy.certify.attack import Sampled
 from qdeploy.certify.method import Question, Standing
 from qdeploy.certify.tasks import Scene, Task, in_pieces
-from qdeploy.ir import Box
 from qdeploy.proof import kernel, tree
 from qdeploy.proof.certificate import Part, SplitPart
 from qdeploy.proof.dyadic import Interval, Raw
 from qdeploy.proof.kernel import Analysis
-from qdeploy.proof.pair import Pair, align, coarse_grid
+from qdeploy.proof.pair import Pair, align, coarse_grid, sharp_grid
 from qdeploy.proof.ranges import analysis_operations, boxes_on_grid
 
 _ROUND = 512
@@ -45,8 +44,7 @@ _SMALLEST_SIDE = 2
 _LEAST_OUTPUT = 0.1
 """Outputs that deviate less than this part of the largest one are not worth splitting for."""
 _SMALLEST_FLOOR = 1e-30
-_FINEST_GRID = 40
-_GRID_STEP = 3
+_GRID_STEP = 5
 _SHARP = 1.02
 """What a coarser grid may cost."""
 _PROBE_SIDE = 8
@@ -77,10 +75,10 @@ def sharp_pair(known: Analysis) -> Pair:
     Raises:
         MismatchError: no such grid holds the program.
     """
-    coarsest = coarse_grid(known.program)
-    *coarser, finest = range(coarsest, max(_FINEST_GRID, coarsest) + 1, _GRID_STEP)
-    last = align(known.network, known.program, finest)
+    finest = sharp_grid(known.program)
+    last = known.pairs.on(finest)
     best = _probe(last, known)
+    coarser = range(coarse_grid(known.program), finest - _GRID_STEP + 1, _GRID_STEP)
     pairs = (align(known.network, known.program, grid) for grid in coarser)
     return next((pair for pair in pairs if _probe(pair, known) <= _SHARP * best), last)
 
@@ -94,9 +92,9 @@ def _probe(pair: Pair, known: Analysis) -> float:
     return float(bound.max()) * 2.0**-pair.grid
 
 
-def predict(pair: Pair, box: Box) -> Prices:
+def predict(known: Analysis, pair: Pair) -> Prices:
     """Predict what boxes cost."""
-    operations = tree.leaf_operations(pair, boxes_on_grid([box], pair.grid))
+    operations = kernel.leaf_operations(known, pair.grid)
     return Prices(
         pair.grid,
         _SECONDS_PER_OPERATION * operations,

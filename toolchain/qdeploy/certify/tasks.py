@@ -16,7 +16,7 @@ from qdeploy.diagnostics import RefusedError
 from qdeploy.ir import Box, FixedNetwork, Network
 from qdeploy.proof import kernel
 from qdeploy.proof.kernel import Analysis
-from qdeploy.proof.pair import MismatchError, Pair, align
+from qdeploy.proof.pair import MismatchError, Pair, Pairs
 
 _ANALYSES = 4
 """Regions whose analysis a process keeps: neighbouring tasks are mostly about the same one."""
@@ -28,15 +28,16 @@ class Scene:
     def __init__(self, network: Network, program: FixedNetwork) -> None:
         self.network = network
         self.program = program
+        self.pairs = Pairs(network, program)
         self.analysis: Callable[[Box], Analysis] = lru_cache(_ANALYSES)(self._analysis)
-        self.pair: Callable[[int | None], Pair] = lru_cache(_ANALYSES)(self._pair)
 
     def _analysis(self, box: Box) -> Analysis:
-        return kernel.analysis(self.network, self.program, box)
+        return kernel.analyses(self.pairs, [box])[0]
 
-    def _pair(self, grid: int | None) -> Pair:
+    def pair(self, grid: int | None) -> Pair:
+        """Return network and program on a grid."""
         try:
-            return align(self.network, self.program, grid)
+            return self.pairs.on(grid)
         except MismatchError as problem:
             raise RefusedError(f"program: {problem}") from problem
 

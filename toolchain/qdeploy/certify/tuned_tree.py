@@ -89,7 +89,7 @@ def predict(known: Analysis) -> Prices | None:
     turn = (
         _SECONDS_PER_SLOPE * slopes + _SECONDS_PER_PRODUCT * products + _SECONDS_PER_STAGE * stages
     )
-    operations = tree.leaf_operations(pair, boxes_on_grid([known.box], pair.grid))
+    operations = kernel.leaf_operations(known, pair.grid)
     exact = _PASSES * _SECONDS_PER_OPERATION * operations
     leaves = tuned.affordable_leaves(pair, operations)
     return Prices(pair.grid, turn, exact, slopes, leaves) if leaves else None

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 from qdeploy.cli._answer import columns
+from qdeploy.cli._cut import cut_lines
 from qdeploy.fixedpoint import QFormat
 from qdeploy.ir import Firmware, FixedNetwork, Network, Verdict
 from qdeploy.ir.printing import text_down, text_up
@@ -29,6 +30,7 @@ def describe_build(
 ) -> str:
     """Return the whole account: model, formats, bound, firmware, validation, paths, time."""
     facts = [("model", model_line(material.network))]
+    facts += cut_lines(material.network)
     facts += [("note", note) for note in material.network.notes]
     facts += [("warning", warning) for warning in material.warnings]
     facts += reduced_lines(material.reduced)
@@ -87,7 +89,8 @@ def reduced_lines(reduced: Reduced | None) -> list[tuple[str, str]]:
     ]
     what = reduced.request or f"{reduced.network.source.name} in its place"
     said = f"{what}: from {', '.join(changes)}" if changes else f"{what}: as large as before"
-    return [("device runs", said)]
+    deployed = [] if reduced.request else cut_lines(reduced.network)
+    return [("device runs", said), *deployed]
 
 
 def formats_table(fixed: FixedNetwork) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from qdeploy.cli._answer import Answer, columns, json_option
+from qdeploy.cli._cut import cut_lines
 from qdeploy.cli._options import force_option
 from qdeploy.cli._progress import progress
 from qdeploy.cli._similar import describe
@@ -89,7 +90,9 @@ def _text(compared: Compared) -> str:
     first, second = compared.networks
     facts = [
         ("f1", f"{first.source.name}: {model_line(first)}"),
+        *cut_lines(first, "cut of f1"),
         ("f2", f"{second.source.name}: {model_line(second)}"),
+        *cut_lines(second, "cut of f2"),
         *describe(compared.proven),
         ("found", _found(compared)),
     ]

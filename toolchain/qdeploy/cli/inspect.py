@@ -6,6 +6,7 @@ import click
 
 from qdeploy import importer
 from qdeploy.cli._answer import Answer, columns, json_option
+from qdeploy.cli._cut import cut_lines
 from qdeploy.cli._text import model_line
 from qdeploy.ir import Network
 from qdeploy.ir.printing import text_down, text_up
@@ -28,6 +29,7 @@ def command(model: Path) -> Answer:
 def _text(network: Network) -> str:
     layers = inspect_layers(network)
     facts = [("model", model_line(network)), ("sha256", network.source.sha256)]
+    facts += cut_lines(network)
     facts += [("note", note) for note in network.notes]
     parts = [network.name, columns(facts, "  "), _layer_table(layers)]
     parameters = _parameter_table(layers)

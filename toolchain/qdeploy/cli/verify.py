@@ -9,6 +9,7 @@ import click
 from qdeploy import checking, proof
 from qdeploy.checking import Checked, CheckedPair
 from qdeploy.cli._answer import Answer, columns, json_option
+from qdeploy.cli._cut import cut_lines
 from qdeploy.cli._similar import describe, region
 from qdeploy.diagnostics import ExitCode, RefusedError
 from qdeploy.ir.printing import text_up
@@ -54,8 +55,9 @@ def command(certificate: Path, model: tuple[Path, ...], sources: Path | None) ->
 
 
 def _pair(checked: CheckedPair) -> list[tuple[str, str]]:
-    first, second = checked.models
-    named = [("certificate", checked.name), ("f1", first.name), ("f2", second.name)]
+    named = [("certificate", checked.name)]
+    for which, model, network in zip(("f1", "f2"), checked.models, checked.networks, strict=True):
+        named += [(which, model.name), *cut_lines(network, f"cut of {which}")]
     return [*named, *describe(checked.proven)]
 
 
@@ -67,6 +69,7 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
         ("certificate", checked.name),
         ("model", f"{checked.model.name}{whose}"),
         ("", f"sha256 {checked.statement.certificate.model_sha256}"),
+        *cut_lines(checked.network),
         ("bound", f"|device - network| <= {text_up(linf)} over {_regions(proven)}"),
         ("2-norm", f"<= {text_up(l2)}"),
     ]

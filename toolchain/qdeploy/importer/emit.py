@@ -11,10 +11,12 @@ from qdeploy.importer.modelfile import ModelFile
 from qdeploy.importer.names import file_name, readable
 from qdeploy.importer.shapes import MAX_ELEMENTS
 from qdeploy.importer.tracing import MAX_NUMBER_BITS, Traced, longest_number
-from qdeploy.importer.values import DenseDraft, Draft, Signal, Step, settle
+from qdeploy.importer.values import DenseDraft, Draft, Step, settle
 from qdeploy.ir import FractionArray, ModelSource, Network, Node, Tensor, exact
 
 _LAYERS = frozenset({"Gemm", "MatMul"})
+_LONGEST_CUT = 200
+"""Characters by which a cut node is named: as many as a certificate holds."""
 
 
 def network(model: ModelFile, traced: Traced) -> Network:
@@ -38,12 +40,13 @@ def network(model: ModelFile, traced: Traced) -> Network:
         tensors.append(Tensor(node.output, (draft.n_out,), draft.tensor))
         if isinstance(draft, DenseDraft):
             notes.extend(_folding_note(node.name, draft.steps))
-    if traced.cut:
-        notes.append(_cut_note(traced.cut, traced.output))
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", model.path.stem)[:100]
     source = ModelSource(file_name(model.path), model.sha256, model.producer)
     ends = (tensors[-1],)
-    return Network(name, (tensors[0],), ends, tuple(nodes), tuple(tensors), source, tuple(notes))
+    cut = tuple(str(step)[:_LONGEST_CUT] for step in traced.cut)
+    return Network(
+        name, (tensors[0],), ends, tuple(nodes), tuple(tensors), source, tuple(notes), cut
+    )
 
 
 def _path(top: Draft | None) -> list[Draft]:
@@ -121,10 +124,3 @@ def _folding_note(name: str, steps: tuple[Step, ...]) -> Iterator[str]:
     ]
     if folded:
         yield f"folded {', '.join(folded)} into {name}"
-
-
-def _cut_note(cut: tuple[Step, ...], output: Signal) -> str:
-    return (
-        f"cut {', '.join(str(step) for step in cut)}: "
-        f"the outputs are the values of {output.tensor!r} before it"
-    )

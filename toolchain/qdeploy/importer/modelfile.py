@@ -12,6 +12,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from qdeploy.diagnostics import InputError, Where
 from qdeploy.importer import external
+from qdeploy.importer.elements import declared_type
+from qdeploy.importer.foreign import other_kind
 from qdeploy.importer.names import readable, text
 from qdeploy.importer.operation import Attribute, Unreadable
 from qdeploy.importer.tensors import StoredTensor, decode
@@ -29,6 +31,15 @@ MAX_NODES = 10_000
 MAX_PARTS = 1 << 19
 """Strings and messages in the file: fifty for each of the nodes that are possible."""
 OLDEST_OPSET = 8
+NEWEST: Mapping[str, int] = MappingProxyType(
+    {
+        "": int(onnx.defs.onnx_opset_version()),
+        "ai.onnx.ml": max(int(release[3]) for release in onnx.helper.VERSION_TABLE),
+    }
+)
+"""The newest opset that is known, by domain."""
+_OLDEST_FORMAT = 3
+"""Since this IR version a file says which opsets it uses."""
 MAX_OUTPUTS = 16
 
 Extent = int | str
@@ -46,13 +57,21 @@ class GraphNode:
     outputs: tuple[str, ...]
     proto: Any
 
+    @property
+    def spot(self) -> str:
+        """Where it is, for messages."""
+        return f"node {self.name!r} ({self.operator})"
+
 
 @dataclass(frozen=True, slots=True)
-class GraphInput:
-    """A declared input: its element type code and shape, None where none is declared."""
+class Declared:
+    """What the file says about a tensor: type and shape, where it says them."""
 
+    role: str
+    """`input`, `output` or `tensor`."""
     name: str
-    element_type: int
+    type: str
+    """See `qdeploy.importer.elements`; empty: not declared."""
     extents: tuple[Extent, ...] | None
 
 
@@ -63,16 +82,19 @@ class ModelFile:
     path: Path
     sha256: str
     producer: str
-    opset: int
-    inputs: tuple[GraphInput, ...]
+    opsets: Mapping[str, int]
+    """By domain, that of ONNX itself being empty."""
+    inputs: tuple[Declared, ...]
     outputs: tuple[str, ...]
     nodes: tuple[GraphNode, ...]
     parameters: Mapping[str, StoredTensor]
+    declarations: tuple[Declared, ...]
+    """Of all tensors but the inputs."""
 
     @property
     def file(self) -> str:
         """The file's name, for messages."""
-        return self.path.name
+        return readable(self.path.name)
 
     def refusal(self, what: str, fix: str, spot: str = "") -> InputError:
         """Return the error that says `what` about this file."""
@@ -96,7 +118,7 @@ def read(path: Path) -> ModelFile:
 def _no_onnx(path: Path, why: str) -> InputError:
     return InputError(
         f"this is no ONNX model: {why}",
-        where=Where(path.name),
+        where=Where(readable(path.name)),
         fix="export the network as a binary .onnx file (ModelProto)",
     )
 
@@ -107,17 +129,28 @@ def _parsed(data: bytes, path: Path) -> Any:  # noqa: ANN401  a protobuf message
         _refuse_too_many_parts(data, path)
         proto.ParseFromString(data)
     except (DecodeError, ValueError) as problem:
-        raise _no_onnx(path, "it cannot be decoded") from problem
+        raise _other_file(path, "it cannot be decoded", data) from problem
     if not proto.HasField("graph") or not proto.graph.output:
-        raise _no_onnx(path, "it holds no graph")
+        raise _other_file(path, "it holds no graph", data)
     return proto
+
+
+def _other_file(path: Path, why: str, data: bytes) -> InputError:
+    """Return the error for a file that is no ONNX, and say what it is where that shows."""
+    found = other_kind(data, path.suffix)
+    if found is None:
+        return _no_onnx(path, why)
+    kind, fix = found
+    return InputError(
+        f"this is no ONNX model but {kind}", where=Where(readable(path.name)), fix=fix
+    )
 
 
 def _refuse_too_many_parts(data: bytes, path: Path) -> None:
     if count_parts(data, onnx.ModelProto.DESCRIPTOR, MAX_PARTS) > MAX_PARTS:
         raise InputError(
             f"the model has more than {MAX_PARTS} parts (nodes, names, attributes, tensors)",
-            where=Where(path.name),
+            where=Where(readable(path.name)),
             fix="a network of that size does not fit a microcontroller",
         )
 
@@ -129,16 +162,16 @@ def _model(proto: Any, data: bytes, path: Path) -> ModelFile:  # noqa: ANN401  a
     functions = {_operator(text(f.domain), text(f.name)) for f in proto.functions}
     nodes = tuple(_node(n, i, functions) for i, n in enumerate(graph.node))
     parameters, outside = _parameters(graph, path)
-    inputs = tuple(_input(v) for v in graph.input if v.name not in parameters)
     model = ModelFile(
         path=path,
         sha256=hashlib.sha256(data + outside).hexdigest(),
         producer=readable(f"{text(proto.producer_name)} {text(proto.producer_version)}".strip()),
-        opset=_opset(proto, path),
-        inputs=inputs,
+        opsets=_opsets(proto, path),
+        inputs=tuple(_declared("input", v) for v in graph.input if v.name not in parameters),
         outputs=tuple(text(v.name) for v in graph.output),
         nodes=nodes,
         parameters=parameters,
+        declarations=_declarations(graph, parameters),
     )
     _check_names(model)
     return model
@@ -150,7 +183,7 @@ def _check_size(graph: Any, path: Path) -> None:  # noqa: ANN401  a protobuf mes
         raise InputError(
             f"the graph has {len(graph.node)} nodes, {len(graph.initializer)} initializers, "
             f"{len(graph.input)} inputs and {len(graph.output)} outputs",
-            where=Where(path.name),
+            where=Where(readable(path.name)),
             fix=f"at most {MAX_NODES} of each and {MAX_OUTPUTS} outputs are possible",
         )
 
@@ -160,13 +193,13 @@ def _refuse_sparse(graph: Any, path: Path) -> None:  # noqa: ANN401  a protobuf 
         name = readable(graph.sparse_initializer[0].values.name)
         raise InputError(
             f"parameter {name!r} is stored as a sparse tensor",
-            where=Where(path.name),
+            where=Where(readable(path.name)),
             fix="export with dense initializers",
         )
 
 
 def _operator(domain: str, name: str) -> str:
-    return name if domain in ("", "ai.onnx") else f"{domain}::{name}"
+    return f"{_plain(domain)}::{name}" if _plain(domain) else name
 
 
 def _node(proto: Any, index: int, functions: set[str]) -> GraphNode:  # noqa: ANN401  a protobuf message
@@ -179,15 +212,23 @@ def _node(proto: Any, index: int, functions: set[str]) -> GraphNode:  # noqa: AN
     return GraphNode(readable(name), readable(operator), inputs, outputs, proto)
 
 
-def _input(proto: Any) -> GraphInput:  # noqa: ANN401  a protobuf message
-    tensor = proto.type.tensor_type
+def _declarations(graph: Any, parameters: Mapping[str, StoredTensor]) -> tuple[Declared, ...]:  # noqa: ANN401  a protobuf message
+    listed = [v for v in graph.input if v.name in parameters]
+    return (
+        *(_declared("output", v) for v in graph.output),
+        *(_declared("tensor", v) for v in (*listed, *graph.value_info)),
+    )
+
+
+def _declared(role: str, proto: Any) -> Declared:  # noqa: ANN401  a protobuf message
+    name, kind, tensor = text(proto.name), declared_type(proto.type), proto.type.tensor_type
     if not tensor.HasField("shape"):
-        return GraphInput(text(proto.name), tensor.elem_type, None)
+        return Declared(role, name, kind, None)
     extents = tuple(
         d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else readable(d.dim_param)
         for d in tensor.shape.dim
     )
-    return GraphInput(text(proto.name), tensor.elem_type, extents)
+    return Declared(role, name, kind, extents)
 
 
 def _parameters(graph: Any, path: Path) -> tuple[dict[str, StoredTensor], bytes]:  # noqa: ANN401  a protobuf message
@@ -204,32 +245,52 @@ def _parameters(graph: Any, path: Path) -> tuple[dict[str, StoredTensor], bytes]
         name = text(proto.name)
         if name in parameters:
             raise _twice(name, path)
-        parameters[name] = StoredTensor(proto, path.name, data)
+        parameters[name] = StoredTensor(proto, readable(path.name), data)
     return parameters, b"".join(outside)
 
 
 def _twice(name: str, path: Path) -> InputError:
     return InputError(
         f"the name {readable(name)!r} stands for two tensors",
-        where=Where(path.name),
+        where=Where(readable(path.name)),
         fix="check the model with onnx.checker and export it anew",
     )
 
 
-def _opset(proto: Any, path: Path) -> int:  # noqa: ANN401  a protobuf message
-    versions = {e.version for e in proto.opset_import if e.domain in ("", "ai.onnx")}
-    newest = onnx.defs.onnx_opset_version()
+def _opsets(proto: Any, path: Path) -> Mapping[str, int]:  # noqa: ANN401  a protobuf message
+    """Return the versions of the operators that are known here, by domain."""
+    if not _OLDEST_FORMAT <= proto.ir_version <= onnx.IR_VERSION:
+        raise InputError(
+            f"the file's format is version {proto.ir_version} of ONNX's",
+            where=Where(readable(path.name)),
+            fix=f"export with a version (ir_version) from {_OLDEST_FORMAT} to {onnx.IR_VERSION}",
+        )
+    opsets = {domain: _opset(proto, path, domain) for domain in NEWEST}
+    return {domain: version for domain, version in opsets.items() if version}
+
+
+def _opset(proto: Any, path: Path, domain: str) -> int:  # noqa: ANN401  a protobuf message
+    """Return the version that is imported of a domain, 0 if none is and none has to be."""
+    versions = {e.version for e in proto.opset_import if _plain(text(e.domain)) == domain}
+    if not versions and domain:
+        return 0
     if len(versions) != 1:
         raise _no_onnx(path, f"it names {len(versions)} versions of ONNX's operators")
     (version,) = versions
-    if not OLDEST_OPSET <= version <= newest:
+    oldest, newest = 1 if domain else OLDEST_OPSET, NEWEST[domain]
+    if not oldest <= version <= newest:
         raise InputError(
-            f"the model uses opset {version}",
-            where=Where(path.name),
-            fix=f"export with an opset from {OLDEST_OPSET} to {newest}, "
+            f"the model uses opset {version}" + (f" of {domain}" if domain else ""),
+            where=Where(readable(path.name)),
+            fix=f"export with an opset from {oldest} to {newest}, "
             "or convert it with onnx.version_converter",
         )
     return int(version)
+
+
+def _plain(domain: str) -> str:
+    """Return a domain's name, which is empty for ONNX's own operators."""
+    return "" if domain == "ai.onnx" else domain
 
 
 def _check_names(model: ModelFile) -> None:
@@ -252,7 +313,7 @@ def attributes(model: ModelFile, node: GraphNode) -> Mapping[str, Attribute]:
             raise model.refusal(
                 f"attribute {name!r} is given twice or by reference",
                 "check the model with onnx.checker and export it anew",
-                f"node {node.name!r} ({node.operator})",
+                node.spot,
             )
         found[name] = _attribute(proto, model.file, node)
     return MappingProxyType(found)
@@ -268,7 +329,7 @@ def _attribute(proto: Any, file: str, node: GraphNode) -> Attribute:  # noqa: AN
     if several is not None:
         return tuple(getattr(proto, several))
     if proto.type == kinds.TENSOR:
-        return decode(StoredTensor(proto.t, file), node.outputs[0] if node.outputs else node.name)
+        return decode(StoredTensor(proto.t, file), readable(node.outputs[0]))
     return Unreadable(_kind_name(proto.type))
 
 

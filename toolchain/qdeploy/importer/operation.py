@@ -6,11 +6,12 @@ or an attribute of a kind, and the user reads which node, operator and attribute
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TypeAlias
 
 from qdeploy.diagnostics import InputError, Where
+from qdeploy.importer.elements import first_not_finite, fits, shown
 from qdeploy.importer.values import Constant, Kind, Magnitude, Signal, Step, Tail, Value
 
 MAX_RANK = 8
@@ -38,9 +39,15 @@ class Operation:
     op_type: str
     name: str
     opset: int
-    attributes: Mapping[str, Attribute]
+    """Of the operator's own domain."""
+    inputs: tuple[str, ...]
+    """Names of the operands as the file has them; empty: left out."""
     operands: tuple[Value | None, ...]
+    types: tuple[str, ...]
+    """Of the operands, see `qdeploy.importer.elements`; empty: left out."""
     output: str
+    result_type: str = ""
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
 
     @property
     def step(self) -> Step:
@@ -52,12 +59,16 @@ class Operation:
         where = Where(self.file, f"node {self.name!r} ({self.op_type})")
         return InputError(what, where=where, fix=fix)
 
+    def reading(self, signal: Signal) -> "Operation":
+        """Return the same node with another first operand."""
+        return replace(self, operands=(signal, *self.operands[1:]))
+
     def has(self, index: int) -> bool:
         """Whether operand `index` is given."""
         return index < len(self.operands) and self.operands[index] is not None
 
-    def operand(self, index: int) -> Signal | Constant:
-        """Return operand `index`, which must be given."""
+    def value(self, index: int) -> Signal | Constant:
+        """Return operand `index`, which must be given; a signal may be one of integers."""
         value = self.operands[index] if index < len(self.operands) else None
         if value is None or isinstance(value, Tail):
             raise self.refusal(
@@ -65,6 +76,11 @@ class Operation:
             )
         if isinstance(value, Magnitude):
             raise self.half_a_softsign()
+        return value
+
+    def operand(self, index: int) -> Signal | Constant:
+        """Return operand `index`, which must be given, and no signal of integers."""
+        value = self.value(index)
         if isinstance(value, Signal) and not value.real:
             raise self.refusal(
                 f"operator {self.op_type!r} works on integers",
@@ -94,18 +110,41 @@ class Operation:
         return self.real(self.constant(index, role), role)
 
     def real(self, constant: Constant, role: str) -> Constant:
-        """Return `constant` if its elements are floating-point numbers."""
+        """Return `constant` if its elements are finite floating-point numbers."""
+        self.require_reals(constant, role)
+        place = first_not_finite(constant.array)
+        if place is not None:
+            raise InputError(
+                f"parameter {constant.name!r} contains {float(constant.array[place])} "
+                f"at index {list(place)}",
+                where=Where(self.file, f"tensor {constant.name!r}"),
+                fix="train or export the model anew; every parameter must be a finite number",
+            )
+        return constant
+
+    def representable(self, constant: Constant) -> Constant:
+        """Return a constant that the node makes, if its type can hold what is in it."""
+        if not fits(constant.array, self.result_type):
+            raise self.refusal(
+                f"operator {self.op_type!r} makes a constant that {shown(self.result_type)} cannot "
+                "hold: a number becomes infinity or zero",
+                "correct the constants and export anew",
+            )
+        return constant
+
+    def require_reals(self, constant: Constant, role: str) -> None:
+        """Refuse a constant whose elements are no floating-point numbers."""
         if constant.kind is not Kind.REAL:
             raise self.refusal(
                 f"{role} of operator {self.op_type!r}, {constant.name!r}, is {constant.kind.value}",
                 "export it as float32",
             )
-        return constant
 
-    def integers(self, index: int, role: str) -> tuple[int, ...]:
+    def integers(self, index: int, role: str, fewest_axes: int = 1) -> tuple[int, ...]:
         """Return operand `index`, a list of integers no longer than a shape can be."""
         constant = self.constant(index, role)
-        if constant.kind is not Kind.INTEGER or constant.array.size > MAX_RANK:
+        listed = fewest_axes <= constant.array.ndim <= 1
+        if constant.kind is not Kind.INTEGER or not listed or constant.array.size > MAX_RANK:
             raise self.refusal(
                 f"{role} of operator {self.op_type!r}, {constant.name!r}, "
                 f"is no list of at most {MAX_RANK} integers",
@@ -119,6 +158,13 @@ class Operation:
         if not isinstance(value, int):
             raise self.bad_attribute(name, "an integer")
         return value
+
+    def flag(self, name: str, *, default: int = 0) -> bool:
+        """Return the attribute `name`, 0 or 1."""
+        value = self.integer(name, default)
+        if value not in (0, 1):
+            raise self.bad_attribute(name, "0 or 1")
+        return value == 1
 
     def fraction(self, name: str, default: float) -> Fraction:
         """Return the attribute `name`, a finite number, exactly."""
@@ -156,14 +202,8 @@ class Operation:
         return axis % rank
 
 
-@dataclass(frozen=True, slots=True)
-class Translation:
-    """How one ONNX operator is read: what it may be given, and what it then means."""
-
-    apply: Callable[[Operation], Value]
-    operands: tuple[int, int]
-    """Fewest and most inputs."""
-    attributes: frozenset[str] = frozenset()
+Translation: TypeAlias = Callable[[Operation], Value]
+"""How one ONNX operator is read; its node is one that the standard allows."""
 
 
 @dataclass(frozen=True, slots=True)

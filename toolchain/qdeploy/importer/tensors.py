@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from qdeploy.diagnostics import InputError, Where
+from qdeploy.importer.elements import tensor_of, type_name
 from qdeploy.importer.names import readable
 from qdeploy.importer.shapes import MAX_ELEMENTS
 from qdeploy.importer.values import Constant, Kind
@@ -46,8 +47,8 @@ _STORAGE: Mapping[int, _Storage] = MappingProxyType(
         _Proto.BOOL: _Storage(Kind.BOOLEAN, "|b1", "int32_data"),
     }
 )
-REAL_TYPES = frozenset(code for code, s in _STORAGE.items() if s.kind is Kind.REAL)
-INTEGER_TYPES = frozenset(code for code, s in _STORAGE.items() if s.kind is Kind.INTEGER)
+REAL_TYPES = frozenset(tensor_of(c) for c, s in _STORAGE.items() if s.kind is Kind.REAL)
+INTEGER_TYPES = frozenset(tensor_of(c) for c, s in _STORAGE.items() if s.kind is Kind.INTEGER)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,16 +64,20 @@ class StoredTensor:
         """Its name, fit to be shown."""
         return readable(self.proto.name)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape, as long as that is one a tensor may have."""
+        return tuple(self.proto.dims[: _MAX_STORED_RANK + 1])
+
+    @property
+    def type(self) -> str:
+        """Its type, see `qdeploy.importer.elements`."""
+        return tensor_of(self.proto.data_type)
+
     def refusal(self, what: str, fix: str) -> InputError:
         """Return the error that says `what` about this tensor."""
         where = Where(self.file, f"tensor {self.name!r}")
         return InputError(what, where=where, fix=fix)
-
-
-def type_name(code: int) -> str:
-    """Return ONNX's name of an element type."""
-    known = _Proto.DataType
-    return str(known.Name(code)) if code in known.values() else f"type {code}"
 
 
 def stored_bytes(tensor: StoredTensor) -> int:
@@ -82,18 +87,22 @@ def stored_bytes(tensor: StoredTensor) -> int:
 
 
 def decode(tensor: StoredTensor, name: str) -> Constant:
-    """Return the tensor as a constant called `name`; text keeps its name and shape only."""
+    """Return the tensor as a constant called `name`; of text only the shape is kept."""
     if tensor.proto.data_type == _Proto.STRING:
-        return Constant(name, Kind.TEXT, np.zeros(0, dtype=np.int64))
+        return Constant(name, Kind.TEXT, np.zeros(_text_shape(tensor), dtype=np.int8))
     storage = _storage(tensor)
     flat = _elements(tensor, storage)
     if tensor.proto.data_type == _Proto.BFLOAT16:
         # A bfloat16 is the upper half of a float32.
         flat = (flat.astype(np.uint32) << 16).view(np.float32)
     array = flat.reshape(tuple(tensor.proto.dims))
-    if storage.kind is Kind.REAL:
-        _refuse_not_finite(tensor, array, name)
     return Constant(name, storage.kind, array)
+
+
+def _text_shape(tensor: StoredTensor) -> tuple[int, ...]:
+    """Return the shape of a tensor of texts, which the file must hold."""
+    _check_amount(tensor, len(tensor.proto.string_data), _count(tensor), "texts")
+    return tuple(tensor.proto.dims)
 
 
 def _storage(tensor: StoredTensor) -> _Storage:
@@ -159,13 +168,3 @@ def _from_numbers(tensor: StoredTensor, storage: _Storage, stored: Any) -> NDArr
             "the file is damaged: export the model anew",
         )
     return narrow.view(storage.dtype)
-
-
-def _refuse_not_finite(tensor: StoredTensor, array: NDArray[Any], name: str) -> None:
-    bad = np.argwhere(~np.isfinite(array))
-    if bad.size or (array.ndim == 0 and not np.isfinite(array)):
-        place = tuple(int(i) for i in bad[0]) if bad.size else ()
-        raise tensor.refusal(
-            f"parameter {name!r} contains {float(array[place])} at index {list(place)}",
-            "train or export the model anew; every parameter must be a finite number",
-        )

@@ -4,32 +4,30 @@ Only nodes an output needs are looked at. Work is bounded: every value has a lim
 values together a limited number of elements, so a hostile file ends in an error, not a long run.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
 
-from qdeploy.diagnostics import InputError
-from qdeploy.importer.modelfile import (
-    GraphInput,
-    GraphNode,
-    ModelFile,
-    attributes,
-)
+from qdeploy.importer.advice import unsupported
+from qdeploy.importer.declarations import check_declarations
+from qdeploy.importer.elements import shown
+from qdeploy.importer.modelfile import Declared, GraphNode, ModelFile, attributes
 from qdeploy.importer.names import readable
 from qdeploy.importer.operation import MAX_RANK, MAX_VECTOR, Operation
 from qdeploy.importer.operators import translations
-from qdeploy.importer.operators.tails import follow
-from qdeploy.importer.tensors import INTEGER_TYPES, REAL_TYPES, decode, type_name
+from qdeploy.importer.operators.tails import follow, may_follow, not_at_the_end
+from qdeploy.importer.schemas import result_type
+from qdeploy.importer.tensors import INTEGER_TYPES, REAL_TYPES, decode
 from qdeploy.importer.values import Constant, Magnitude, Signal, Step, Tail, Value
 from qdeploy.ir import FractionArray
 
 MAX_WORK = 1 << 20
 """Elements computed while folding, all nodes together."""
+MAX_LOOKED_AT = 1 << 28
+"""Elements of constants that nodes read, all nodes together: seconds."""
 MAX_NUMBER_BITS = 4096
 """Longest numerator or denominator of a folded constant."""
-
-_CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,28 +38,40 @@ class Traced:
     cut: tuple[Step, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """What the tensors of the graph are, by name, as far as the nodes were followed."""
+
+    values: dict[str, Value]
+    types: dict[str, str]
+    """See `qdeploy.importer.elements`."""
+
+
 def trace(model: ModelFile) -> Traced:
     """Return what the outputs of `model` compute, as a path of layers.
 
     Raises:
-        InputError: the graph does something that cannot be deployed.
+        InputError: the graph does something that cannot be deployed, or contradicts itself.
     """
-    graph_input = _only_input(model)
-    values: dict[str, Value] = {graph_input.name: _signal(model, graph_input)}
-    work = 0
+    known = _Known({}, {})
+    _add_input(model, _only_input(model), known)
+    work = looked_at = 0
     for node in live_nodes(model):
-        value = _translate(model, node, values)
+        value = _translate(model, node, known)
         work += _checked_work(model, node, value)
-        if work > MAX_WORK:
+        looked_at += _constants_read(node, known)
+        if work > MAX_WORK or looked_at > MAX_LOOKED_AT:
             raise model.refusal(
                 f"folding the constants takes more than {MAX_WORK} operations",
                 "simplify the model before the export",
             )
-        values[node.outputs[0]] = value
-    return _ending(model, [_operand(model, values, name, None) for name in model.outputs])
+        known.values[node.outputs[0]] = value
+    outputs = [_operand(model, known, name, None) for name in model.outputs]
+    check_declarations(model, known.values, known.types)
+    return _ending(model, outputs)
 
 
-def _only_input(model: ModelFile) -> GraphInput:
+def _only_input(model: ModelFile) -> Declared:
     if len(model.inputs) == 1:
         return model.inputs[0]
     names = ", ".join(repr(readable(v.name)) for v in model.inputs[:5])
@@ -71,13 +81,13 @@ def _only_input(model: ModelFile) -> GraphInput:
     )
 
 
-def _signal(model: ModelFile, declared: GraphInput) -> Signal:
-    """Return the input with its batch axis, if it has one, at 1."""
+def _add_input(model: ModelFile, declared: Declared, known: _Known) -> None:
+    """Add the input with its batch axis, if it has one, at 1."""
     spot = f"input {readable(declared.name)!r}"
-    real = declared.element_type in REAL_TYPES
-    if not real and declared.element_type not in INTEGER_TYPES:
+    real = declared.type in REAL_TYPES
+    if not real and declared.type not in INTEGER_TYPES:
         raise model.refusal(
-            f"the input has elements of type {type_name(declared.element_type)}",
+            f"the input has elements of type {shown(declared.type) or 'unknown'}",
             "export with a float32 input",
             spot,
         )
@@ -88,10 +98,11 @@ def _signal(model: ModelFile, declared: GraphInput) -> Signal:
             f"1 to {MAX_RANK} axes and at most {MAX_VECTOR} elements are possible",
             spot,
         )
-    return Signal(shape, declared.name, real=real)
+    known.values[declared.name] = Signal(shape, readable(declared.name), real=real)
+    known.types[declared.name] = declared.type
 
 
-def _input_shape(model: ModelFile, declared: GraphInput, spot: str) -> tuple[int, ...]:
+def _input_shape(model: ModelFile, declared: Declared, spot: str) -> tuple[int, ...]:
     if declared.extents is None:
         raise model.refusal("the input has no shape", "export with a static input shape", spot)
     extents = list(declared.extents)
@@ -136,86 +147,75 @@ def live_nodes(model: ModelFile) -> Iterator[GraphNode]:
         stack.extend(waiting)
 
 
-def _operand(
-    model: ModelFile, values: dict[str, Value], name: str, reader: GraphNode | None
-) -> Value | None:
+def _operand(model: ModelFile, known: _Known, name: str, reader: GraphNode | None) -> Value | None:
     """Return the value called `name`; parameters are decoded when first read."""
     if not name and reader is not None:
         return None
-    if name not in values and name in model.parameters:
-        values[name] = decode(model.parameters[name], readable(name))
-    if name in values:
-        return values[name]
+    if name not in known.values and name in model.parameters:
+        stored = model.parameters[name]
+        known.values[name] = decode(stored, readable(name))
+        known.types[name] = stored.type
+    if name in known.values:
+        return known.values[name]
     further = any(name in node.outputs for node in model.nodes)
     raise model.refusal(
         f"{readable(name)!r} is " + ("a further output of its node" if further else "never made"),
         "only the first output of a node can be used"
         if further
         else "check the model with onnx.checker and export it anew",
-        f"node {reader.name!r} ({reader.operator})" if reader else f"output {readable(name)!r}",
+        reader.spot if reader else f"output {readable(name)!r}",
     )
 
 
-def _translate(model: ModelFile, node: GraphNode, values: dict[str, Value]) -> Value:
-    operands = tuple(_operand(model, values, name, node) for name in node.inputs)
-    shown = node.operator.rpartition("::")[2]
+def _translate(model: ModelFile, node: GraphNode, known: _Known) -> Value:
+    operands = tuple(_operand(model, known, name, node) for name in node.inputs)
+    domain, _, shown_type = node.operator.rpartition("::")
     bare = Operation(
-        model.file, shown, node.name, model.opset, {}, operands, readable(node.outputs[0])
+        model.file,
+        shown_type,
+        node.name,
+        model.opsets.get(domain, 0),
+        node.inputs,
+        operands,
+        tuple(known.types.get(name, "") for name in node.inputs),
+        readable(node.outputs[0]),
     )
-    if any(isinstance(v, Tail) for v in operands):
-        return follow(bare, node.operator)
+    tail = any(isinstance(v, Tail) for v in operands)
     translation = translations().get(node.operator)
-    if translation is None:
-        raise _unsupported(bare, node.operator)
-    op = replace(bare, attributes=attributes(model, node))
-    for name in sorted(set(op.attributes) - translation.attributes):
-        raise op.refusal(
-            f"attribute {name!r} of operator {shown!r} is not supported",
-            f"export without it; supported are {_listed(translation.attributes)}",
-        )
-    fewest, most = translation.operands
-    if not fewest <= len(operands) <= most:
-        raise op.refusal(
-            f"operator {shown!r} has {len(operands)} inputs instead of {_span(fewest, most)}",
-            "check the model with onnx.checker and export it anew",
-        )
-    return translation.apply(op)
+    if tail and not may_follow(node.operator):
+        raise not_at_the_end(bare)
+    if translation is None and not tail:
+        raise unsupported(bare, node.operator)
+    result = result_type(bare, node.operator, model.opsets, node.proto)
+    known.types[node.outputs[0]] = result
+    op = replace(bare, result_type=result, attributes=attributes(model, node))
+    if tail or translation is None:
+        return follow(op, node.operator, translation)
+    return translation(op)
 
 
-def _span(fewest: int, most: int) -> str:
-    return str(fewest) if fewest == most else f"{fewest} to {most}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "none"
-
-
-def _unsupported(op: Operation, operator: str) -> InputError:
-    fix = f"export with one of {_listed(translations())}"
-    if operator.startswith("function::"):
-        fix = "inline the model's functions first (onnx.inliner.inline_local_functions)"
-    elif operator in _CONTROL_FLOW:
-        fix = "export a network without control flow; what runs must not depend on the data"
-    return op.refusal(f"operator {operator!r} is not supported", fix)
+def _constants_read(node: GraphNode, known: _Known) -> int:
+    """Return how many elements of constants the node may have looked at."""
+    read = (known.values.get(name) for name in node.inputs)
+    return sum(value.array.size for value in read if isinstance(value, Constant))
 
 
 def _checked_work(model: ModelFile, node: GraphNode, value: Value) -> int:
     """Return the number of elements in `value`, within the limits of what can be stored."""
     if isinstance(value, Tail):
         return 1
-    spot = f"node {node.name!r} ({node.operator})"
     if isinstance(value, Signal) and value.size > MAX_VECTOR:
         raise model.refusal(
             f"a tensor of {value.size} elements is too large",
             f"at most {MAX_VECTOR} elements fit the 16-bit sizes of the device",
-            spot,
+            node.spot,
         )
     arrays = _folded_arrays(value)
     if any(longest_number(array) > MAX_NUMBER_BITS for array in arrays):
         raise model.refusal(
             f"a folded constant needs more than {MAX_NUMBER_BITS} bits",
             "simplify the model before the export",
-            spot,
+            node.spot,
         )
     return 1 + sum(array.size for array in arrays)
 

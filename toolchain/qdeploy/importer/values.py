@@ -149,12 +149,25 @@ class Signal:
         return self.layer is other.layer and self.pending is other.pending
 
 
+class Content(StrEnum):
+    """What a cut node made of the values before it."""
+
+    SCORES = "the scores of all classes"
+    LABEL = "the class that won"
+    TABLE = "a table of scores by class"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tail:
-    """What the cut nodes `steps` computed from `before`."""
+    """What the cut nodes `steps` computed from `before`: nothing that `before` does not decide.
+
+    `shape` has one axis of all classes for scores; a table has none.
+    """
 
     before: Signal
     steps: tuple[Step, ...]
+    content: Content
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

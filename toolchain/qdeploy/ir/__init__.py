@@ -2,10 +2,11 @@
 
 from qdeploy.ir.build import CompilerIdentity, Firmware, SourceTree
 from qdeploy.ir.codec import decode_program, encode_program, program_digest
-from qdeploy.ir.network import FractionArray, ModelSource, Network, Node, Tensor, exact
+from qdeploy.ir.derived import Derived
+from qdeploy.ir.network import FractionArray, ModelSource, Network, Node, Tensor, exact, listed
 from qdeploy.ir.program import Accumulator, FixedArray, FixedNetwork, FixedNode, FixedTensor
 from qdeploy.ir.region import Box
-from qdeploy.ir.request import Activations, QuantizeRequest
+from qdeploy.ir.request import Activations, QuantizeRequest, Ranges
 from qdeploy.ir.run import DeviceIdentity, Trace, Vectors, Verdict
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Activations",
     "Box",
     "CompilerIdentity",
+    "Derived",
     "DeviceIdentity",
     "Firmware",
     "FixedArray",
@@ -24,6 +26,7 @@ __all__ = [
     "Network",
     "Node",
     "QuantizeRequest",
+    "Ranges",
     "SourceTree",
     "Tensor",
     "Trace",
@@ -32,5 +35,6 @@ __all__ = [
     "decode_program",
     "encode_program",
     "exact",
+    "listed",
     "program_digest",
 ]

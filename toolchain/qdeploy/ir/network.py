@@ -10,7 +10,7 @@ Invariants, checked once in `Network.__post_init__` and relied on everywhere els
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from types import MappingProxyType
@@ -24,6 +24,9 @@ FractionArray = NDArray[np.object_]
 
 LARGEST_TENSOR = 1 << 24
 """Elements; far beyond any device, and small enough to allocate."""
+
+MOST_LISTED = 12
+"""Names that are spelled out in a sentence."""
 
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 
@@ -107,9 +110,13 @@ class Network:
     tensors: tuple[Tensor, ...]
     source: ModelSource
     notes: tuple[str, ...] = ()
-    """What the importer cut or folded, in words for the user."""
+    """What the importer folded, in words for the user."""
+    cut: tuple[str, ...] = ()
+    """The model's nodes behind `outputs` that are no part of the network, in words."""
+    _by_id: Mapping[str, Tensor] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_id", {t.id: t for t in self.tensors})
         check_graph(
             [t.id for t in self.tensors],
             [t.id for t in self.inputs],
@@ -119,12 +126,29 @@ class Network:
 
     def tensor(self, tensor_id: str) -> Tensor:
         """Return the tensor called `tensor_id`."""
-        return next(t for t in self.tensors if t.id == tensor_id)
+        return self._by_id[tensor_id]
+
+    @property
+    def told_cut(self) -> str:
+        """What was cut and what the outputs therefore are; empty where nothing was."""
+        if not self.cut:
+            return ""
+        before = ", ".join(repr(t.source) for t in self.outputs)
+        return (
+            f"{listed(self.cut)}: the outputs are the values of {before} before that, "
+            "and what the model makes of them is not covered"
+        )
 
     @property
     def parameter_count(self) -> int:
         """Number of stored parameters."""
         return sum(a.size for n in self.nodes for a in n.parameters.values())
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return ", ".join(names[:MOST_LISTED]) + more
 
 
 def check_graph(

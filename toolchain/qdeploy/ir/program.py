@@ -102,8 +102,12 @@ class FixedNetwork:
     outputs: tuple[str, ...]
     tensors: tuple[FixedTensor, ...]
     nodes: tuple[FixedNode, ...]
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """What the quantiser chose that is worth a word to the user; no part of the program."""
+    _by_id: Mapping[str, FixedTensor] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_id", {t.id: t for t in self.tensors})
         check_graph(
             [t.id for t in self.tensors],
             self.inputs,
@@ -113,7 +117,7 @@ class FixedNetwork:
 
     def tensor(self, tensor_id: str) -> FixedTensor:
         """Return the tensor called `tensor_id`."""
-        return next(t for t in self.tensors if t.id == tensor_id)
+        return self._by_id[tensor_id]
 
     @property
     def input(self) -> FixedTensor:

@@ -16,6 +16,18 @@ class Activations(StrEnum):
     """The format that loses no bit for inputs in the regions."""
 
 
+class Ranges(StrEnum):
+    """What automatic activation formats have to hold."""
+
+    AUTO = "auto"
+    """What is proven, unless that leaves hardly a step for what samples show, and the bound on the
+    deviation is wider than the output."""
+    PROVEN = "proven"
+    """All that any input of the regions can reach, as far as it can be proven."""
+    SAMPLED = "sampled"
+    """Twice what inputs of the regions were seen to reach; what lies beyond saturates."""
+
+
 @dataclass(frozen=True, slots=True)
 class QuantizeRequest:
     """Formats by role; None means `bits` wide with the smallest IB that fits."""
@@ -32,3 +44,6 @@ class QuantizeRequest:
     """Inputs and activations."""
     quantizer: Rounding = Rounding.NEAREST
     """Weights and biases."""
+    ranges: Ranges = Ranges.AUTO
+    work: float = 5.0
+    """Predicted seconds of the search for a proof; the proof of ranges takes a quarter at most."""

@@ -1,7 +1,7 @@
 """Operators: one file each, with shape, real semantics and integer semantics."""
 
 from qdeploy.ops._curve import LOOKUP_BITS, Curve, PiecewiseLinear, Smooth
-from qdeploy.ops._doubles import doubles
+from qdeploy.ops._doubles import doubles, extremes
 from qdeploy.ops._execution import (
     apart,
     enclose,
@@ -33,6 +33,7 @@ __all__ = [
     "evaluate_exact",
     "execute",
     "execute_all",
+    "extremes",
     "integer_sums",
     "known_ops",
     "largest_sum",

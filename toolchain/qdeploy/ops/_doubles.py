@@ -1,24 +1,38 @@
-"""Parameters in double precision, converted once for as long as they live."""
+"""Parameters in double precision, and their extremes, computed once for as long as they live."""
 
-import weakref
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy.ir import FractionArray
+from qdeploy.ir import Derived, FractionArray
 
-_CONVERTED: dict[int, tuple["weakref.ref[FractionArray]", NDArray[np.float64]]] = {}
-"""By identity; an entry leaves with its array, so that no other array can take its place."""
+_DOUBLES: Derived[NDArray[np.float64]] = Derived()
+_EXTREMES: Derived[tuple[Fraction, Fraction]] = Derived()
 
 
 def doubles(parameter: FractionArray) -> NDArray[np.float64]:
-    """Return a node's parameter (read-only, so it never changes) rounded to doubles."""
-    key = id(parameter)
-    found = _CONVERTED.get(key)
-    if found is not None and found[0]() is parameter:
-        return found[1]
+    """Return a node's parameter rounded to doubles."""
+    return _DOUBLES.get(parameter, None, lambda: _converted(parameter))
+
+
+def _converted(parameter: FractionArray) -> NDArray[np.float64]:
     converted = parameter.astype(np.float64)
     converted.flags.writeable = False
-    gone = weakref.ref(parameter, lambda _: _CONVERTED.pop(key, None))
-    _CONVERTED[key] = (gone, converted)
     return converted
+
+
+def extremes(parameter: FractionArray) -> tuple[Fraction, Fraction]:
+    """Return the least and the greatest number of a parameter that is not empty, exactly."""
+    return _EXTREMES.get(parameter, None, lambda: _extremes(parameter))
+
+
+def _extremes(parameter: FractionArray) -> tuple[Fraction, Fraction]:
+    flat = parameter.ravel()
+    try:
+        rounded = doubles(parameter).ravel()
+    except OverflowError:
+        return min(flat.tolist()), max(flat.tolist())
+    # Rounding keeps the order, so the least number is among those that become the least double.
+    low, high = (flat[rounded == end] for end in (rounded.min(), rounded.max()))
+    return min(low.tolist()), max(high.tolist())

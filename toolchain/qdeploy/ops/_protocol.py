@@ -50,3 +50,7 @@ class Activation(Op, Protocol):
     def curve(self, node: Node) -> Curve:
         """Return the facts about the curve of this node."""
         ...
+
+    def draw(self, rng: np.random.Generator, n: int) -> Mapping[str, FractionArray]:
+        """Return parameters for n neurons, any that are allowed, to try those facts with."""
+        ...

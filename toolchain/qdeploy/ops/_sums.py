@@ -2,12 +2,13 @@
 
 import math
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy.fixedpoint import Integers, Rounding
-from qdeploy.ir import FractionArray
+from qdeploy.fixedpoint import DOUBLE_BITS, Integers, Rounding, in_doubles, product_in_doubles
+from qdeploy.ir import Derived, FractionArray
 
 _EXACT_IN_INT64 = 1 << 63
 
@@ -18,6 +19,8 @@ _MANY = 64
 _ACCUMULATOR_BITS = 64
 """Of the widest accumulator."""
 
+_COMMON: Derived[tuple[NDArray[np.object_], int]] = Derived()
+_COMMON_BITS: Derived[int] = Derived()
 _MOST_COMMON_BITS = 2048
 """Of a denominator that a whole layer shares; float32 weights need 150 at most."""
 
@@ -30,6 +33,8 @@ def integer_sums(
     int64 comes out unless the sums could leave it; then Python integers do.
     """
     limit = largest_sum(weight, bias, _magnitude(codes))
+    if limit < 1 << DOUBLE_BITS and in_doubles(codes, weight.T):
+        return product_in_doubles(codes, weight.T) + bias
     if limit < _EXACT_IN_INT64:
         return np.asarray(codes @ weight.T + bias)
     return np.asarray(codes.astype(object) @ weight.astype(object).T + bias.astype(object))
@@ -40,15 +45,14 @@ def narrow_sums(
 ) -> Integers:
     """Return `integer_sums`, as int32 where many rows of sums fit that.
 
-    Several times faster: narrow integers, and columns that stand still are added once.
+    What follows is faster on narrow integers, and columns that stand still are added once.
     """
     if len(codes) < _MANY or largest_sum(weight, bias, _magnitude(codes)) >= _EXACT_IN_INT32:
         return integer_sums(codes, weight, bias)
     moving = (codes != codes[0]).any(axis=0)
     still = weight[:, ~moving] @ codes[0, ~moving] + bias
-    few, columns = codes[:, moving].astype(np.int32), weight[:, moving].T.astype(np.int32)
-    sums = np.einsum("ij,jk->ik", few, np.ascontiguousarray(columns), optimize=False)
-    return np.asarray(sums + still.astype(np.int32))
+    sums = integer_sums(codes[:, moving], weight[:, moving], still)
+    return np.asarray(sums.astype(np.int32))
 
 
 def largest_sum(weight: Integers, bias: Integers, largest: int) -> int:
@@ -86,7 +90,7 @@ def rational_sums(x: FractionArray, weight: FractionArray, bias: FractionArray) 
     rows = [weight] if _common_bits(weight) <= _MOST_COMMON_BITS else np.split(weight, len(weight))
     columns = []
     for row in rows:
-        w_numerators, w_scale = _over_common_denominator(row)
+        w_numerators, w_scale = _COMMON.get(row, None, partial(_over_common_denominator, row))
         columns.append(_quotients(x_numerators @ w_numerators.T, x_scale * w_scale))
     return np.asarray(np.concatenate(columns, axis=1) + bias[None, :])
 
@@ -99,6 +103,10 @@ def _quotients(numerators: NDArray[np.object_], denominator: int) -> FractionArr
 
 
 def _common_bits(values: FractionArray) -> int:
+    return _COMMON_BITS.get(values, None, partial(_count_common_bits, values))
+
+
+def _count_common_bits(values: FractionArray) -> int:
     """Return the bits of the common denominator, or more than allowed as soon as it has more."""
     common = 1
     for denominator in {v.denominator for v in values.ravel().tolist()}:

@@ -31,6 +31,8 @@ class Tabulated:
 
     double: Callable[[Node, NDArray[np.float64]], NDArray[np.float64]]
     smooth: Callable[[Node], Smooth]
+    drawn: Callable[[np.random.Generator], Mapping[str, FractionArray]]
+    """Any parameters that are allowed."""
 
     def evaluate(self, node: Node, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Double precision."""
@@ -43,6 +45,11 @@ class Tabulated:
     def curve(self, node: Node) -> Smooth:
         """Return the facts about the curve."""
         return self.smooth(node)
+
+    def draw(self, rng: np.random.Generator, n: int) -> Mapping[str, FractionArray]:
+        """Return any parameters; a smooth curve is alike for all neurons."""
+        del n
+        return self.drawn(rng)
 
     def execute(
         self, node: FixedNode, program: FixedNetwork, codes: NDArray[np.int64]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from qdeploy.ir import FixedNetwork, FixedNode, FractionArray, Node, exact
 from qdeploy.ops._curve import Curve, PiecewiseLinear
 from qdeploy.ops._doubles import doubles
+from qdeploy.ops._draws import any_number
 from qdeploy.ops._kernel import Kernel, altered, container
 from qdeploy.ops._protocol import Enclosed
 
@@ -34,6 +35,16 @@ class Clip:
         return PiecewiseLinear(
             exact([[v] for v in ends]), exact([[v] for v in slopes]), exact(ends[:1])
         )
+
+    def draw(self, rng: np.random.Generator, n: int) -> Mapping[str, FractionArray]:
+        """Two limits in order, or one."""
+        del n
+        low, high = any_number(rng), any_number(rng)
+        if low == high:
+            high += 1
+        ends = dict(zip(_ENDS, sorted((low, high)), strict=True))
+        kept = (_ENDS, _ENDS, _ENDS[:1], _ENDS[1:])[rng.integers(4)]
+        return {name: exact([ends[name]]) for name in kept}
 
     def execute(
         self, node: FixedNode, program: FixedNetwork, codes: NDArray[np.int64]

@@ -1,5 +1,6 @@
 """ELU: x where it is not negative, alpha * (exp(x) - 1) where it is; alpha >= 0."""
 
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import cache
 
@@ -7,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.fixedpoint import Integers
-from qdeploy.ir import Node
+from qdeploy.ir import FractionArray, Node, exact
 from qdeploy.ops._curve import Smooth
 from qdeploy.ops._doubles import doubles
+from qdeploy.ops._draws import any_number
 from qdeploy.ops._exponential import exp_minus, shifted
 from qdeploy.ops._smooth import quotient, quotient_up
 from qdeploy.ops._table import Tabulated
@@ -79,4 +81,8 @@ def _double(node: Node, x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(x >= 0, x, alpha * np.expm1(np.minimum(x, 0.0)))
 
 
-OP = Tabulated(_double, _curve)
+def _drawn(rng: np.random.Generator) -> Mapping[str, FractionArray]:
+    return {"alpha": exact([abs(any_number(rng))])}
+
+
+OP = Tabulated(_double, _curve, _drawn)

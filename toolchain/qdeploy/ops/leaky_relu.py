@@ -10,6 +10,7 @@ from qdeploy.fixedpoint import round_shift, saturate
 from qdeploy.ir import FixedNetwork, FixedNode, FractionArray, Node, exact
 from qdeploy.ops._curve import Curve, PiecewiseLinear
 from qdeploy.ops._doubles import doubles
+from qdeploy.ops._draws import any_number
 from qdeploy.ops._kernel import Kernel, altered, container
 from qdeploy.ops._protocol import Enclosed
 
@@ -40,6 +41,11 @@ class LeakyRelu:
         zeros = exact(np.zeros(slope.size, dtype=np.int64))
         slopes = exact(np.stack([slope, exact(np.ones(slope.size, dtype=np.int64))]))
         return PiecewiseLinear(exact(zeros[None, :]), slopes, zeros)
+
+    def draw(self, rng: np.random.Generator, n: int) -> Mapping[str, FractionArray]:
+        """Any slopes: one, or one a neuron."""
+        count = (1, n)[rng.integers(2)]
+        return {"slope": exact([any_number(rng) for _ in range(count)])}
 
     def execute(
         self, node: FixedNode, program: FixedNetwork, codes: NDArray[np.int64]

@@ -31,6 +31,11 @@ class Relu:
         del node
         return PiecewiseLinear(exact([[0]]), exact([[0], [1]]), exact([0]))
 
+    def draw(self, rng: np.random.Generator, n: int) -> Mapping[str, FractionArray]:
+        """None."""
+        del rng, n
+        return {}
+
     def execute(
         self, node: FixedNode, program: FixedNetwork, codes: NDArray[np.int64]
     ) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from qdeploy.fixedpoint import Integers
 from qdeploy.ir import Node
 from qdeploy.ops._curve import Smooth
+from qdeploy.ops._draws import no_parameters
 from qdeploy.ops._logistic import logistic, logistic_slope
 from qdeploy.ops._table import Tabulated
 
@@ -42,4 +43,4 @@ def _curve(node: Node) -> Smooth:
     return _CURVE
 
 
-OP = Tabulated(_double, _curve)
+OP = Tabulated(_double, _curve, no_parameters)

@@ -173,7 +173,8 @@ def _statement(
     methods = {part.method: None for claim in certificate.regions for part in claim.parts}
     sha256 = hashlib.sha256(content).hexdigest()
     decided = _decided(certificate, proven)
-    return Statement(regions, tuple(methods), proof.ASSUMPTIONS, sha256, decided)
+    assumed = proof.assumptions(certificate.cut)
+    return Statement(regions, tuple(methods), assumed, sha256, decided)
 
 
 def _decided(certificate: proof.Certificate, proven: Sequence[proof.Proven]) -> Decided | None:

@@ -7,7 +7,7 @@ from typing import Any
 from qdeploy.fixedpoint import smallest_integer_bits
 from qdeploy.ir import FractionArray, Network
 from qdeploy.ir.printing import float_down, float_up
-from qdeploy.ops import known_ops
+from qdeploy.ops import extremes, known_ops
 from qdeploy.pipeline.summary import describe_model
 
 
@@ -52,9 +52,8 @@ def inspect_layers(network: Network) -> tuple[Layer, ...]:
 
 
 def _range(layer: str, name: str, array: FractionArray) -> ParameterRange:
-    values = array.ravel().tolist()
-    lo, hi = min(values), max(values)
-    zeros = sum(1 for value in values if value == 0)
+    lo, hi = extremes(array)
+    zeros = int((array == 0).sum())
     return ParameterRange(layer, name, array.shape, lo, hi, smallest_integer_bits(lo, hi), zeros)
 
 

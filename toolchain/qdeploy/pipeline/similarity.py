@@ -205,8 +205,8 @@ def _summary(
     return {
         "qdeploy": __version__,
         "models": [
-            {"name": name, "sha256": sha}
-            for name, sha in zip(claim.names, claim.digests, strict=True)
+            {"name": name, "sha256": sha, "cut": list(cut)}
+            for name, sha, cut in zip(claim.names, claim.digests, claim.cuts, strict=True)
         ],
         "relation": question.relation.value,
         "delta": float_up(question.delta),

@@ -68,6 +68,7 @@ def describe_model(network: Network) -> dict[str, Any]:
         "outputs": sum(t.size for t in network.outputs),
         "macs": sum(known_ops()[n.op].multiplications(n) for n in network.nodes),
         "parameters": network.parameter_count,
+        "cut": list(network.cut),
         "notes": list(network.notes),
     }
 
@@ -180,7 +181,9 @@ def _reduced(reduced: Reduced | None) -> dict[str, Any] | None:
     source = reduced.network.source
     return {
         "request": reduced.request or None,
-        "deployed": None if reduced.request else {"name": source.name, "sha256": source.sha256},
+        "deployed": None
+        if reduced.request
+        else {"name": source.name, "sha256": source.sha256, "cut": list(reduced.network.cut)},
         "before": _size(reduced.before),
         "after": _size(reduced.after),
         "rows": [list(rows) for rows in reduced.rows],

@@ -4,11 +4,11 @@
 """
 
 from qdeploy.proof.certificate import (
-    ASSUMPTIONS,
     Certificate,
     DecisionKind,
     DecisionStatus,
     RegionClaim,
+    assumptions,
 )
 from qdeploy.proof.kernel import Proven, check, deviations, deviations_at
 from qdeploy.proof.pair import MismatchError, align, coarse_grid
@@ -18,7 +18,6 @@ from qdeploy.proof.similarity_file import is_similarity, read_similarity, write_
 from qdeploy.proof.statement import Statement, attest, read, tree_digest, write
 
 __all__ = [
-    "ASSUMPTIONS",
     "Certificate",
     "DecisionKind",
     "DecisionStatus",
@@ -30,6 +29,7 @@ __all__ = [
     "Similarity",
     "Statement",
     "align",
+    "assumptions",
     "attest",
     "check",
     "check_similarity",

@@ -208,10 +208,7 @@ def _curve(activation: Node | None) -> OnGrid | None:
     op = None if activation is None else ops.known_ops()[activation.op]
     if activation is None or not isinstance(op, ops.Activation):
         return None
-    try:
-        curve = on_grid(op.curve(activation), GRID)
-    except ValueError as problem:
-        raise MismatchError(str(problem)) from problem
+    curve = on_grid(op.curve(activation), GRID)
     if curve.width != 1:
         raise MismatchError(f"{activation.name} has another curve for every neuron")
     return curve
@@ -225,6 +222,7 @@ def _pair(left: list[_Placed], right: list[_Placed], curves: list[OnGrid | None]
             c=a.bias,
             v=b.weight,
             v_bias=b.bias,
+            alone=False,
             inexact=a.inexact,
             bias_inexact=False,
             curve=curve,

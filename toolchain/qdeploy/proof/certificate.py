@@ -6,13 +6,31 @@ from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 
-from qdeploy.ir import Box, FixedNetwork
+from qdeploy.ir import Box, FixedNetwork, listed
 from qdeploy.proof.cone import Dual
 from qdeploy.proof.placing import Places
 
-ASSUMPTIONS = (
-    "The reference is the ONNX graph as stored, evaluated over the real numbers on its stored "
-    "parameters; values behind a cut Softmax, LogSoftmax or ArgMax tail are not covered.",
+
+def assumptions(cut: Sequence[str]) -> tuple[str, ...]:
+    """Return what a certificate rests on; of a cut it speaks where something was cut."""
+    reference = (
+        "The reference is the ONNX graph as stored, evaluated over the real numbers on its stored "
+        "parameters."
+    )
+    return (reference, *told_cut(cut), *_ALWAYS)
+
+
+def told_cut(cut: Sequence[str]) -> tuple[str, ...]:
+    """Say that the nodes `cut` are no part of the reference; nothing where there are none."""
+    if not cut:
+        return ()
+    return (
+        f"Nodes at the end of the graph are cut and not covered: {listed(cut)}. "
+        "The outputs are the values before them.",
+    )
+
+
+_ALWAYS = (
     "The statement covers every real input inside the stated regions and no other.",
     "The device receives the input as the stated input format encodes it (rounded, saturated).",
     "The device computes the embedded integer program; compiler, core and transport are trusted "
@@ -179,5 +197,7 @@ class Certificate:
     decision: DecisionClaim | None = None
     places: Places | None = None
     """Where the program's neurons stand beside the network's; None: both have equal layers."""
+    cut: tuple[str, ...] = ()
+    """The model's nodes behind the outputs: no part of what is claimed."""
     library_name: str | None = None
     """What the library is called that was generated from the program; None: it has no name."""

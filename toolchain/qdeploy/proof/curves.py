@@ -381,25 +381,30 @@ def _knots(curve: Smooth, grid: int) -> Knots:
     half = 1 << _TABLE_BITS
     places = np.arange(-half, half + 1)
     value, slope = (
-        [stored(np.asarray(end), grid) for end in enclose(places, _TABLE_BITS - bits, grid)]
-        for enclose in (curve.value, curve.slope)
+        [stored(end, grid) for end in ends] for ends in curve.at(places, _TABLE_BITS - bits, grid)
     )
-    if curve.inflection is None:
-        # Convex everywhere; beyond the table it is straight, and so concave as well.
-        turn = 2 * half
-    else:
-        turn = half + int(curve.inflection * Fraction(half, 1 << bits))
     width = Fraction(1 << bits, half)
     return Knots(
         grid,
         grid + bits - _TABLE_BITS,
         (value[0], value[1]),
         (slope[0], slope[1]),
-        turn,
+        half + _turn(curve, width),
         ceil_to_grid(curve.curvature * width**2 / 8, grid),
         floor_to_grid(curve.floor, grid),
         None if curve.ceiling is None else ceil_to_grid(curve.ceiling, grid),
     )
+
+
+def _turn(curve: Smooth, width: Fraction) -> int:
+    """Return the number of the knot from which on the curve is concave, that at 0 being 0."""
+    if curve.inflection is None:
+        # Convex everywhere; beyond the table it is straight, and so concave as well.
+        return 1 << _TABLE_BITS
+    turn = curve.inflection / width
+    if turn.denominator != 1:
+        raise ValueError(f"no knot stands at the inflection {curve.inflection} of a curve")
+    return turn.numerator
 
 
 OnGrid = Pieces | Knots
@@ -409,7 +414,7 @@ def on_grid(curve: Curve, grid: int) -> OnGrid:
     """Return the curve in integers of the grid 2**-grid.
 
     Raises:
-        ValueError: the facts are none this module understands.
+        ValueError: the facts are none this module understands, or contradict each other.
     """
     match curve:
         case PiecewiseLinear():
@@ -421,8 +426,6 @@ def on_grid(curve: Curve, grid: int) -> OnGrid:
             )
             return Pieces(grid, breakpoints, slopes, first, inexact=any(moved))
         case Smooth():
-            if (curve.inflection is None) != (curve.ceiling is None) and curve.inflection != 0:
-                raise ValueError("a curve that is convex everywhere must go on straight")
             return _knots(curve, grid)
 
 

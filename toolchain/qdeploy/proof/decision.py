@@ -27,6 +27,7 @@ from qdeploy.diagnostics import RefusedError
 from qdeploy.fixedpoint import Rounding
 from qdeploy.ir import Box, FixedNetwork, Network, exact
 from qdeploy.proof import chain, linear, tree
+from qdeploy.proof.budget import Budget
 from qdeploy.proof.certificate import (
     Attacked,
     DecisionClaim,
@@ -36,7 +37,7 @@ from qdeploy.proof.certificate import (
 )
 from qdeploy.proof.chain import Link, Stairs
 from qdeploy.proof.dyadic import NARROW_GRIDS, Interval, Raw, constant, stored, zeros
-from qdeploy.proof.pair import Layer, MismatchError, Pair, align, outputs_at
+from qdeploy.proof.pair import Layer, MismatchError, Pair, Pairs, outputs_at
 from qdeploy.proof.ranges import analyse, analysis_operations, boxes_on_grid, reference_error
 from qdeploy.proof.rounded import decimal_above
 from qdeploy.proof.tree import TreeError, code_range
@@ -54,6 +55,8 @@ LARGEST_PAIRED = 64
 """Outputs whose pairs may be bounded."""
 _WIDE_FACTOR = 50
 """How much slower Python's integers are."""
+_OPERATIONS_AT_ONCE = 5
+"""Operations of many small leaves that take as long as one of a check's budget."""
 _STEPS_PER_NEURON = 100
 _BATCH = 256
 _BATCH_NUMBERS = 1 << 23
@@ -293,8 +296,12 @@ def leaf_operations(contest: Contest, *, light: bool) -> int:
     return int(operations * wide)
 
 
-def _require_affordable(contest: Contest, pieces: Pieces) -> None:
-    """Refuse what nobody would wait for, before anything is computed."""
+def affordable_operations(contest: Contest, pieces: Pieces) -> int:
+    """Return the operations of all leaves; refuse what nobody would wait for.
+
+    Raises:
+        TreeError: the leaves are too many, or one is too large.
+    """
     work = len(pieces.of_kind(LIGHT_LEAF)) * leaf_operations(contest, light=True)
     work += len(pieces.of_kind(FULL_LEAF)) * leaf_operations(contest, light=False)
     boxes = pieces.boxes_of(pieces.of_kind(CODES_LEAF))
@@ -306,6 +313,7 @@ def _require_affordable(contest: Contest, pieces: Pieces) -> None:
     work += len(counts) * leaf_operations(contest, light=True)
     if work > LARGEST_WORK:
         raise TreeError(f"{len(pieces.kinds)} leaves are too much work")
+    return work
 
 
 # --- what was found, exactly -----------------------------------------------------------------
@@ -357,7 +365,8 @@ def pair_bounds(pair: Pair, boxes: Interval) -> list[tuple[Decimal, ...]]:
     for start in range(0, len(boxes.lo), _BATCH):
         part = Interval(boxes.lo[start : start + _BATCH], boxes.hi[start : start + _BATCH])
         found = analyse(pair, part, use_linear=True)
-        reach = linear.upper_bound(pair, found, np.zeros_like(rows)[None], rows[None])
+        known = linear.before(pair, found)
+        reach = linear.upper_bound(known, np.zeros_like(rows)[None], rows[None])
         e = found.layers[-1].out.e
         apart = np.maximum(e.hi[:, first] - e.lo[:, second], e.hi[:, second] - e.lo[:, first])
         worst = np.minimum(np.maximum(reach[:, : len(first)], reach[:, len(first) :]), apart)
@@ -367,26 +376,30 @@ def pair_bounds(pair: Pair, boxes: Interval) -> list[tuple[Decimal, ...]]:
     return bounds
 
 
-def affordable_pairs(pair: Pair, regions: int, limit: int = LARGEST_WORK) -> bool:
-    """Whether `pair_bounds` stays within `limit` operations, as estimated, and within memory."""
+def pair_operations(pair: Pair, regions: int) -> int:
+    """Estimate what `pair_bounds` takes."""
     outputs = pair.layers[-1].width
     rows = outputs * (outputs - 1)
     weights = sum(int(layer.w.size) for layer in pair.layers)
     operations = analysis_operations(pair, regions) + 3 * rows * weights * regions
-    operations *= 1 if pair.grid in NARROW_GRIDS else _WIDE_FACTOR
-    return outputs <= LARGEST_PAIRED and operations <= limit
+    return operations * (1 if pair.grid in NARROW_GRIDS else _WIDE_FACTOR)
+
+
+def affordable_pairs(pair: Pair, regions: int, limit: int = LARGEST_WORK) -> bool:
+    """Whether `pair_bounds` stays within `limit` operations, as estimated, and within memory."""
+    return pair.layers[-1].width <= LARGEST_PAIRED and pair_operations(pair, regions) <= limit
 
 
 # --- the check -------------------------------------------------------------------------------
 
 
-def decision_pair(network: Network, program: FixedNetwork, grid: int) -> Pair:
+def decision_pair(pairs: Pairs, grid: int) -> Pair:
     """Put network and program side by side for a decision.
 
     Raises:
         MismatchError: they do not fit, or there is nothing to decide between.
     """
-    pair = align(network, program, grid)
+    pair = pairs.on(grid)
     if pair.layers[-1].width < 2:  # noqa: PLR2004  a decision is one between two
         raise MismatchError("one output decides nothing")
     if not _ends_plainly(pair.layers[-1]):
@@ -405,23 +418,23 @@ def _ends_plainly(last: Layer) -> bool:
 
 
 def check(
-    network: Network, program: FixedNetwork, claim: DecisionClaim, regions: Sequence[Box]
+    pairs: Pairs, claim: DecisionClaim, regions: Sequence[Box], budget: Budget
 ) -> tuple[DecisionStatus, ...]:
     """Prove the claim about decisions again.
 
     Raises:
-        RefusedError: something does not hold; the text names it.
+        RefusedError: something does not hold, or is beyond the budget; the text names it.
     """
     if len(claim.cases) != len(regions):
         raise RefusedError("decision: it speaks of another number of regions")
     try:
-        pair = decision_pair(network, program, claim.grid)
+        pair = decision_pair(pairs, claim.grid)
         boxes = boxes_on_grid(regions, pair.grid)
-        _check_unchanged(pair, program, claim, boxes)
+        _check_unchanged((pair, pairs.program), claim, boxes, budget)
     except (MismatchError, TreeError) as problem:
         raise RefusedError(f"decision: {problem}") from problem
-    _check_attacked(network, program, claim, regions)
-    _check_pairs(pair, claim, boxes)
+    _check_attacked(pairs, claim, regions)
+    _check_pairs(pair, claim, boxes, budget)
     return tuple(map(status, claim.cases))
 
 
@@ -437,8 +450,9 @@ def status(case: Unchanged | Attacked | None) -> DecisionStatus:
 
 
 def _check_unchanged(
-    pair: Pair, program: FixedNetwork, claim: DecisionClaim, boxes: Interval
+    sides: tuple[Pair, FixedNetwork], claim: DecisionClaim, boxes: Interval, budget: Budget
 ) -> None:
+    pair, program = sides
     cases = [(i, case) for i, case in enumerate(claim.cases) if isinstance(case, Unchanged)]
     if not cases:
         return
@@ -448,8 +462,9 @@ def _check_unchanged(
         raise TreeError("a winner is none of the outputs")
     won = winners.astype(np.int64)
     part = Interval(boxes.lo[where], boxes.hi[where])
-    network = _network_pieces(pair, claim.kind, part, [case.network for _, case in cases], won)
-    device = _device_pieces(pair, program, (claim.kind, part, won), [c.device for _, c in cases])
+    asked = _Asked(claim.kind, part, won, budget)
+    network = _network_pieces(pair, asked, [case.network for _, case in cases])
+    device = _device_pieces(pair, program, asked, [case.device for _, case in cases])
     for owner, sure in (network, device):
         if not sure.all():
             lost = where[owner[~sure][0]]
@@ -460,31 +475,43 @@ _Shown = tuple[NDArray[np.int64], NDArray[np.bool_]]
 """The region of every piece, and whether its winner wins all over it."""
 
 
-def _network_pieces(
-    pair: Pair,
-    kind: DecisionKind,
-    regions: Interval,
-    trees: Sequence[bytes],
-    winners: NDArray[np.int64],
-) -> _Shown:
-    contest = network_contest(pair, kind)
-    pieces = _pieces(trees, regions, (FULL_LEAF, LIGHT_LEAF))
-    _require_affordable(contest, pieces)
-    return pieces.owner, wins(contest, pieces, winners, lambda boxes: boxes)
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The regions in which an output is said to win, and what the check may take."""
+
+    kind: DecisionKind
+    regions: Interval
+    winners: NDArray[np.int64]
+    budget: Budget
+
+    def pay_for(self, contest: Contest, pieces: Pieces) -> None:
+        """Charge for leaves.
+
+        Raises:
+            TreeError, RefusedError: they are too much work.
+        """
+        self.budget.charge(
+            affordable_operations(contest, pieces) // _OPERATIONS_AT_ONCE, "decision"
+        )
+
+
+def _network_pieces(pair: Pair, asked: _Asked, trees: Sequence[bytes]) -> _Shown:
+    contest = network_contest(pair, asked.kind)
+    pieces = _pieces(trees, asked.regions, (FULL_LEAF, LIGHT_LEAF))
+    asked.pay_for(contest, pieces)
+    return pieces.owner, wins(contest, pieces, asked.winners, lambda boxes: boxes)
 
 
 def _device_pieces(
-    pair: Pair,
-    program: FixedNetwork,
-    asked: tuple[DecisionKind, Interval, NDArray[np.int64]],
-    trees: Sequence[bytes],
+    pair: Pair, program: FixedNetwork, asked: _Asked, trees: Sequence[bytes]
 ) -> _Shown:
-    kind, regions, winners = asked
+    kind, winners = asked.kind, asked.winners
     contest = device_contest(pair, kind)
-    pieces = _pieces(trees, code_boxes(pair, regions), (FULL_LEAF, LIGHT_LEAF, CODES_LEAF))
+    boxes = code_boxes(pair, asked.regions)
+    pieces = _pieces(trees, boxes, (FULL_LEAF, LIGHT_LEAF, CODES_LEAF))
     if (pieces.boxes.lo >= pieces.boxes.hi).any():
         raise TreeError("a leaf of the device holds no code")
-    _require_affordable(contest, pieces)
+    asked.pay_for(contest, pieces)
     sure = wins(contest, pieces, winners, lambda boxes: device_values(pair, boxes))
     run = pieces.of_kind(CODES_LEAF)
     boxes = pieces.boxes_of(run)
@@ -493,24 +520,24 @@ def _device_pieces(
     return pieces.owner, sure
 
 
-def _check_attacked(
-    network: Network, program: FixedNetwork, claim: DecisionClaim, regions: Sequence[Box]
-) -> None:
+def _check_attacked(pairs: Pairs, claim: DecisionClaim, regions: Sequence[Box]) -> None:
     cases = [(i, case.x) for i, case in enumerate(claim.cases) if isinstance(case, Attacked)]
     for index, x in cases:
         if not regions[index].holds(x):
             raise RefusedError(f"region {index}: the decision's input lies outside the region")
-    found = differs(network, program, [x for _, x in cases], claim.kind)
+    found = differs(pairs.network, pairs.program, [x for _, x in cases], claim.kind)
     for (index, _), different in zip(cases, found, strict=True):
         if not different:
             raise RefusedError(f"region {index}: the decision's input is decided alike")
 
 
-def _check_pairs(pair: Pair, claim: DecisionClaim, boxes: Interval) -> None:
+def _check_pairs(pair: Pair, claim: DecisionClaim, boxes: Interval, budget: Budget) -> None:
     if claim.pairs is None:
         return
-    if not affordable_pairs(pair, len(boxes.lo)):
+    operations = pair_operations(pair, len(boxes.lo))
+    if pair.layers[-1].width > LARGEST_PAIRED or operations > LARGEST_WORK:
         raise RefusedError("decision: the bounds of pairs are too much work")
+    budget.charge(operations // _OPERATIONS_AT_ONCE, "decision")
     again = pair_bounds(pair, boxes)
     if len(claim.pairs) != len(again):
         raise RefusedError("decision: pairs are stated for another number of regions")

@@ -2,7 +2,7 @@
 
 A dyadic array holds integers `raw` that stand for `raw * 2**-grid`, one `grid` for a whole
 analysis. Products lie on the grid 2**-2grid and are brought back with `down`/`up`, which round
-outward. Nothing depends on floating point, so a check gives the same numbers on every machine.
+outward. Nothing is rounded by floating point, so a check gives the same numbers on every machine.
 
 Arrays are int64 where that is proven safe and Python integers (dtype object) elsewhere, so the
 dtype is a matter of speed and never of the result. The rules that make it safe:
@@ -11,7 +11,9 @@ dtype is a matter of speed and never of the result. The rules that make it safe:
   at most, or is object;
 * products and sums over neurons go through `matmul`, `times`, `total` and `scaled_*`, which look at
   their operands first and keep int64 results below 2**60;
-* so between two such steps at most a few terms below 2**60 are added, which int64 holds.
+* so between two such steps at most a few terms below 2**60 are added, which int64 holds;
+* large products are formed in double precision where all terms of a sum add up to 2**53 at most,
+  so that no order of adding them rounds anything (`qdeploy.fixedpoint.products`).
 """
 
 from collections.abc import Callable, Sequence
@@ -22,17 +24,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qdeploy.fixedpoint import DOUBLE_BITS, in_doubles, product_in_doubles
+
 Raw = NDArray[Any]
 """int64, or object holding Python integers."""
 
 NARROW_GRIDS = range(20, 41)
 """Grids whose analyses start in int64."""
-_NARROW_BITS = 45
+NARROW_BITS = 45
 _PRODUCT_BITS = 60
 _LIMB_BITS = 62
-_SHORTEST_LIMB = 6
-"""Bits below which cutting operands into limbs costs more than Python's integers do."""
-_LAST_SHIFT = 3
+_MOST_LIMBS = 4
+"""Of each factor; more would cost more than Python's integers do."""
+_RESULT_BITS = 57
+_FEW_NUMBERS = 96
+_BLOCK = 1 << 15
+"""Numbers that are worked on at once: 256 KiB of each of a few arrays."""
+_MATRIX = 2
+"""Axes."""
 
 
 def zeros(shape: tuple[int, ...] | int, grid: int) -> Raw:
@@ -49,7 +58,7 @@ def integers(shape: tuple[int, ...] | int) -> Raw:
 
 def stored(array: Raw, grid: int) -> Raw:
     """Return integers in the dtype that analyses on `grid` start in, if they are small enough."""
-    if grid in NARROW_GRIDS and widest(array) <= _NARROW_BITS:
+    if grid in NARROW_GRIDS and widest(array) <= NARROW_BITS:
         return array.astype(np.int64, copy=False)
     return array.astype(object, copy=False)
 
@@ -101,10 +110,12 @@ def matmul(left: Raw, right: Raw) -> Raw:
     into limbs of b bits with terms * 2**2b <= 2**62, so that every int64 sum is exact.
     """
     terms = max(left.shape[-1], 1).bit_length()
-    if left.dtype == right.dtype == np.int64 and (
-        widest(left) + widest(right) + terms <= _PRODUCT_BITS
-    ):
-        return np.asarray(left @ right)
+    if left.dtype == right.dtype == np.int64:
+        needed = widest(left) + widest(right) + terms
+        if needed <= DOUBLE_BITS and in_doubles(left, right):
+            return product_in_doubles(left, right)
+        if needed <= _PRODUCT_BITS:
+            return np.asarray(left @ right)
     limb = (_LIMB_BITS - terms) // 2
     lefts, rights = _limbs(left.astype(object), limb), _limbs(right.astype(object), limb)
     total: Any = 0
@@ -119,43 +130,134 @@ Factors = Sequence[tuple[Raw, Raw]]
 
 def scaled_matmul(pairs: Factors, bits: int) -> Raw:
     """Return the exact sum of the matrix products, divided by 2**bits and rounded down."""
+    if _is_small(pairs):
+        return _in_integers(pairs, bits, np.matmul)
+    pairs = _without_zeros(pairs)
     terms = sum(left.shape[-1] for left, _ in pairs)
+    if any(in_doubles(left, right) for left, right in pairs):
+        plan = _limb_plan(pairs, bits, terms, DOUBLE_BITS)
+        if plan is not None:
+            return _in_blocks(pairs, plan)
     return _scaled(pairs, bits, terms, (np.matmul, matmul))
 
 
 def scaled_times(pairs: Factors, bits: int) -> Raw:
     """Return the exact sum of the elementwise products, likewise divided and rounded."""
+    if _is_small(pairs):
+        return _in_integers(pairs, bits, np.multiply)
+    pairs = _without_zeros(pairs)
     return _scaled(pairs, bits, len(pairs), (np.multiply, times))
 
 
 Multiply = Callable[[Raw, Raw], Raw]
 
 
-def _scaled(pairs: Factors, bits: int, terms: int, multiply: tuple[Multiply, Multiply]) -> Raw:
-    """Sum products of int64 in int64: left = sum of limb_i 2**(size i), the lowest limbs first.
+def _is_small(pairs: Factors) -> bool:
+    """Whether Python's integers are done before the bits of all factors have been counted."""
+    return sum(left.size + right.size for left, right in pairs) <= _FEW_NUMBERS
 
-    Every limb times a right factor, summed over all terms, stays below 2**60, and
-    floor((a + 2**size b) / 2**bits) = floor((floor(a / 2**size) + b) / 2**(bits - size)). At least
-    _LAST_SHIFT bits are shifted out at the end, so that results stay below 2**58.
-    """
+
+def _in_integers(pairs: Factors, bits: int, multiply: Multiply) -> Raw:
+    products = (multiply(left.astype(object), right.astype(object)) for left, right in pairs)
+    return down(np.asarray(sum(products)), bits)
+
+
+def _without_zeros(pairs: Factors) -> Factors:
+    return [p for p in pairs if p[0].any() and p[1].any()] or pairs[:1]
+
+
+def _scaled(pairs: Factors, bits: int, terms: int, multiply: tuple[Multiply, Multiply]) -> Raw:
+    """Sum products of int64 in int64 where that is possible, else in Python integers."""
     quick, exact = multiply
-    pairs = [p for p in pairs if p[0].any() and p[1].any()] or pairs[:1]
-    if any(a.dtype != np.int64 or b.dtype != np.int64 for a, b in pairs):
+    plan = _limb_plan(pairs, bits, terms, _PRODUCT_BITS)
+    if plan is None:
         return down(np.asarray(sum(exact(left, right) for left, right in pairs)), bits)
-    size = _PRODUCT_BITS - terms.bit_length() - max(widest(right) for _, right in pairs)
-    longest = max(widest(left) for left, _ in pairs)
-    if longest <= size:
-        return down(np.asarray(sum(quick(left, right) for left, right in pairs)), bits)
-    count = longest // max(size, 1) + 1
-    size = longest // count + 1
-    if size < _SHORTEST_LIMB or size * (count - 1) > bits - _LAST_SHIFT:
-        return down(np.asarray(sum(exact(left, right) for left, right in pairs)), bits)
-    limbs = [_limbs(left, size, count) for left, _ in pairs]
+    return _carried([(left, _limbs(right, *plan.right)) for left, right in pairs], plan, quick)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How factors are cut: into limbs of so many bits, and so many of them."""
+
+    bits: int
+    """Of the division at the end."""
+    left: tuple[int, int]
+    right: tuple[int, int]
+
+    def order(self) -> list[tuple[int, int, int]]:
+        """Return (exponent, limb of left, limb of right) of all products, smallest first."""
+        (own, lefts), (other, rights) = self.left, self.right
+        pairs = ((i, j) for i in range(lefts) for j in range(rights))
+        return sorted((own * i + other * j, i, j) for i, j in pairs)
+
+
+def _limb_plan(pairs: Factors, bits: int, terms: int, most: int) -> _Plan | None:
+    """Return the cut with the fewest products; None: int64 does not hold factors or results.
+
+    A limb times a limb, summed over all terms, stays below 2**most, and the whole sum, divided,
+    below 2**_RESULT_BITS.
+    """
+    if any(left.dtype != np.int64 or right.dtype != np.int64 for left, right in pairs):
+        return None
+    added = terms.bit_length()
+    long, other = (max(widest(pair[side]) for pair in pairs) for side in (0, 1))
+    if long + other + added <= most:
+        return _Plan(bits, (long + 1, 1), (other + 1, 1))
+    if long + other + added > bits + _RESULT_BITS:
+        return None
+    cuts = [
+        (lefts * rights, rights, -(-long // lefts), -(-other // rights))
+        for lefts in range(1, _MOST_LIMBS + 1)
+        for rights in range(1, _MOST_LIMBS + 1)
+    ]
+    fitting = [cut for cut in cuts if cut[2] + cut[3] + added <= most]
+    if not fitting:
+        return None
+    products, rights, own, others = min(fitting)
+    return _Plan(bits, (own, products // rights), (others, rights))
+
+
+def _carried(pairs: Sequence[tuple[Raw, list[Raw]]], plan: _Plan, multiply: Multiply) -> Raw:
+    """Sum the products of left factors and limbs of right ones, the smallest exponents first.
+
+    floor((a + 2**k b) / 2**bits) = floor((floor(a / 2**k) + b) / 2**(bits - k)) for k <= bits;
+    what has larger exponents is added exactly.
+    """
+    cut = [(_limbs(left, *plan.left), rights) for left, rights in pairs]
     carried: Any = 0
-    for index in range(count):
-        parts = zip(limbs, pairs, strict=True)
-        carried = (carried >> size) + sum(quick(limb[index], right) for limb, (_, right) in parts)
-    return down(np.asarray(carried), bits - size * (count - 1))
+    place = 0
+    for exponent, i, j in plan.order():
+        reached = min(exponent, plan.bits)
+        part = sum(multiply(lefts[i], rights[j]) for lefts, rights in cut)
+        part = np.asarray(part).astype(np.int64, copy=False) << (exponent - reached)
+        carried, place = (carried >> (reached - place)) + part, reached
+    return down(np.asarray(carried), plan.bits - place)
+
+
+def _in_blocks(pairs: Factors, plan: _Plan) -> Raw:
+    """Sum products in double precision, few rows at a time where rows share their right factors.
+
+    All terms of a sum add up to 2**53 at most, so no order of adding them rounds anything. Whatever
+    is made of a block of rows stays in the cache.
+    """
+    lefts = [left for left, _ in pairs]
+    rights = [[limb.astype(np.float64) for limb in _limbs(r, *plan.right)] for _, r in pairs]
+    leading = {left.shape[:-1] for left in lefts}
+    if len(leading) > 1 or any(limbs[0].ndim > _MATRIX for limbs in rights):
+        return _carried(list(zip(lefts, rights, strict=True)), plan, _product_in_doubles)
+    columns = rights[0][0].shape[1:]
+    rows = [left.reshape(-1, left.shape[-1]) for left in lefts]
+    result = np.empty((len(rows[0]), *columns), dtype=np.int64)
+    size = max(1, _BLOCK // max(result[:1].size, *(part.shape[1] for part in rows)))
+    for start in range(0, len(result), size):
+        some = slice(start, start + size)
+        block = [(part[some], limbs) for part, limbs in zip(rows, rights, strict=True)]
+        result[some] = _carried(block, plan, _product_in_doubles)
+    return result.reshape(*lefts[0].shape[:-1], *columns)
+
+
+def _product_in_doubles(left: Raw, right: Raw) -> Raw:
+    return np.asarray(left.astype(np.float64) @ right)
 
 
 def _limbs(array: Raw, bits: int, count: int | None = None) -> list[NDArray[np.int64]]:
@@ -195,9 +297,13 @@ def ceil_to_grid(value: Fraction, grid: int) -> int:
 
 
 def nearest(values: Raw, grid: int) -> tuple[Raw, bool]:
-    """Round exact numbers (Fractions) onto the grid; say whether any had to move."""
-    flat = [ceil_to_grid(v - Fraction(1, 2 << grid), grid) for v in values.ravel().tolist()]
-    moved = any(Fraction(r, 1 << grid) != v for r, v in zip(flat, values.ravel(), strict=True))
+    """Round exact numbers (Fractions) onto the grid, ties down; say whether any had to move."""
+    ratios = [value.as_integer_ratio() for value in values.ravel().tolist()]
+    # ceil(v - 1/2) = -floor(1/2 - v), in units of the grid.
+    flat = [-((below - (above << (grid + 1))) // (2 * below)) for above, below in ratios]
+    moved = any(
+        place * below != above << grid for place, (above, below) in zip(flat, ratios, strict=True)
+    )
     raw = integers(len(flat))
     raw[:] = flat
     return stored(raw.reshape(values.shape), grid), moved
@@ -259,6 +365,10 @@ class Interval:
             whole[:, columns] = met
             ends.append(whole)
         return Interval(*ends)
+
+    def some(self, boxes: slice) -> "Interval":
+        """Return the enclosures over some boxes."""
+        return Interval(self.lo[boxes], self.hi[boxes])
 
     def row(self, index: int) -> "Interval":
         """Return the enclosures over one box."""

@@ -13,6 +13,10 @@ class Signal:
     b: Interval
     e: Interval
 
+    def some(self, boxes: slice) -> "Signal":
+        """Return the enclosures over some boxes."""
+        return Signal(self.a.some(boxes), self.b.some(boxes), self.e.some(boxes))
+
     def row(self, index: int) -> "Signal":
         """Return the enclosures over one box."""
         return Signal(self.a.row(index), self.b.row(index), self.e.row(index))
@@ -35,6 +39,19 @@ class LayerRanges:
     delta: Interval
     r: Interval
     out: Signal
+
+    def some(self, boxes: slice) -> "LayerRanges":
+        """Return the enclosures over some boxes."""
+        return LayerRanges(
+            self.sums.some(boxes),
+            self.before.some(boxes),
+            self.y.some(boxes),
+            self.z.some(boxes),
+            self.d.some(boxes),
+            self.delta.some(boxes),
+            self.r.some(boxes),
+            self.out.some(boxes),
+        )
 
     def row(self, index: int) -> "LayerRanges":
         """Return the enclosures over one box."""
@@ -60,6 +77,10 @@ class Ranges:
     def signal(self, layer: int) -> Signal:
         """Return what enters `layer`."""
         return self.input if layer == 0 else self.layers[layer - 1].out
+
+    def some(self, boxes: slice) -> "Ranges":
+        """Return the enclosures over some boxes."""
+        return Ranges(self.input.some(boxes), tuple(layer.some(boxes) for layer in self.layers))
 
     def row(self, index: int) -> "Ranges":
         """Return the enclosures over one box."""

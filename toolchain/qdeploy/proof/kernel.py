@@ -16,7 +16,9 @@ from qdeploy import ops
 from qdeploy.diagnostics import RefusedError
 from qdeploy.ir import Box, FixedNetwork, Network, exact
 from qdeploy.proof import cone, decision, paper, tree, tuned
+from qdeploy.proof.budget import DEFAULT_OPERATIONS, Budget
 from qdeploy.proof.certificate import (
+    Attacked,
     Certificate,
     ConePart,
     DecisionStatus,
@@ -30,16 +32,18 @@ from qdeploy.proof.certificate import (
     Witness,
 )
 from qdeploy.proof.cone import Cone, Dual, DualError
-from qdeploy.proof.dyadic import Raw, two_to, widest
+from qdeploy.proof.dyadic import NARROW_GRIDS, Interval, Raw, two_to, widest
 from qdeploy.proof.enclosure import Ranges
-from qdeploy.proof.pair import MismatchError, Pair, align, coarse_grid, outputs_at
+from qdeploy.proof.pair import MismatchError, Pair, Pairs, outputs_at, sharp_grid
 from qdeploy.proof.placing import side_by_side
 from qdeploy.proof.ranges import (
     analyse,
     analysis_operations,
     boxes_on_grid,
+    operations_through,
     recursion_bound,
     reference_error,
+    step_operations,
 )
 from qdeploy.proof.rounded import decimal_above, decimal_below, root_above
 from qdeploy.proof.sides import LARGEST_CONE, require_size, side_bound, tightened
@@ -48,8 +52,24 @@ from qdeploy.proof.tuned import TuningError
 
 LARGEST_ANALYSIS = 30_000_000_000
 """Operations of one analysis with linear bounds; minutes."""
-LARGEST_FINE_ANALYSIS = 300_000_000
-"""Operations beyond which 64-bit integers have to do: seconds."""
+LARGEST_FINE_ANALYSIS = 20_000_000
+"""Operations beyond which 64-bit integers have to do: half a second or so."""
+LARGEST_FINE_WEIGHTS = 100_000
+"""Weights beyond which they have to: Python's integers take ten times the memory."""
+_FINE_FACTOR = 20
+"""How much slower Python's integers are."""
+_FINE_FACTOR_OF_STEPS = 3
+"""Likewise of what is done once for many of them."""
+_OPERATIONS_PER_WEIGHT = 40
+"""Of looking at a network by intervals, or of putting it on a grid."""
+_OPERATIONS_PER_NEURON = 100_000
+"""Of evaluating a network without rounding: an enclosed exponential."""
+_OPERATIONS_PER_PRODUCT = 50
+"""Of Python's integers, as in the product of a factor with itself."""
+_BATCH = 64
+"""Regions that are analysed together."""
+_BATCH_NUMBERS = 1 << 18
+"""Neurons times regions that are analysed together."""
 LARGEST_PROOFS = 10_000_000_000
 """Sum of the cubes of the factors of one part, of 370 with 300 rows each; half an hour or more."""
 LARGEST_REGIONS = 4096
@@ -69,25 +89,54 @@ class Proven:
     """None where the certificate says nothing about decisions."""
 
 
+class Batch:
+    """Some regions of one pair, enclosed together when that is first needed."""
+
+    def __init__(self, pair: Pair, boxes: Sequence[Box]) -> None:
+        self.pair = pair
+        self.boxes = tuple(boxes)
+
+    @cached_property
+    def intervals(self) -> Ranges:
+        """Interval enclosures, [regions, n]."""
+        return analyse(self.pair, boxes_on_grid(self.boxes, self.pair.grid), use_linear=False)
+
+    @cached_property
+    def tight(self) -> Ranges:
+        """Enclosures tightened by linear back-substitution, [regions, n]."""
+        return analyse(self.pair, boxes_on_grid(self.boxes, self.pair.grid), use_linear=True)
+
+
 class Analysis:
     """Everything the methods share about one pair over one box, computed when first needed."""
 
-    def __init__(self, network: Network, program: FixedNetwork, box: Box) -> None:
-        self.network = network
-        self.program = program
-        self.box = box
-        self.pair = _affordable_pair(network, program)
+    def __init__(self, pairs: Pairs, batch: Batch, index: int) -> None:
+        self.pairs = pairs
+        self.pair = batch.pair
+        self.box = batch.boxes[index]
+        self._batch = batch
+        self._own = slice(index, index + 1)
         self._cones: dict[tuple[bool, tuple[InnerStage, ...]], Cone] = {}
+
+    @property
+    def network(self) -> Network:
+        """The trained network."""
+        return self.pairs.network
+
+    @property
+    def program(self) -> FixedNetwork:
+        """The integer program."""
+        return self.pairs.program
 
     @cached_property
     def intervals(self) -> Ranges:
         """Interval enclosures, [1, n]."""
-        return analyse(self.pair, boxes_on_grid([self.box], self.pair.grid), use_linear=False)
+        return self._batch.intervals.some(self._own)
 
     @cached_property
     def tight(self) -> Ranges:
         """Enclosures tightened by linear back-substitution, [1, n]."""
-        return analyse(self.pair, boxes_on_grid([self.box], self.pair.grid), use_linear=True)
+        return self._batch.tight.some(self._own)
 
     @cached_property
     def reference(self) -> Raw:
@@ -124,27 +173,44 @@ class Analysis:
         return tightened(self.pair, box, inner, slacks=slacks)
 
 
-def _affordable_pair(network: Network, program: FixedNetwork) -> Pair:
-    """Put wide networks on the grid of splitting: ten times faster, and a little less sharp."""
-    pair = align(network, program)
-    if analysis_operations(pair) <= LARGEST_FINE_ANALYSIS:
-        return pair
-    return align(network, program, coarse_grid(program))
+def affordable_pair(pairs: Pairs) -> Pair:
+    """Return the pair that regions are looked at on: wide networks need 64-bit integers."""
+    sharp = pairs.on(sharp_grid(pairs.program))
+    weights = sum(int(layer.w.size) for layer in sharp.layers)
+    return pairs.on() if affords_fine_grid(analysis_operations(sharp), weights) else sharp
 
 
-def analysis(network: Network, program: FixedNetwork, box: Box) -> Analysis:
-    """Put a network and a program side by side over a box.
+def affords_fine_grid(operations: int, weights: int) -> bool:
+    """Whether regions are looked at in Python's integers: sharpest, and slowest."""
+    return operations <= LARGEST_FINE_ANALYSIS and weights <= LARGEST_FINE_WEIGHTS
+
+
+def analyses(pairs: Pairs, boxes: Sequence[Box]) -> list[Analysis]:
+    """Put a network and a program side by side over boxes, some of which are enclosed together.
 
     Raises:
         RefusedError: they do not belong together.
     """
     try:
-        known = Analysis(network, program, box)
+        pair = affordable_pair(pairs)
     except MismatchError as problem:
         raise RefusedError(f"program: {problem}") from problem
-    if box.size != known.pair.layers[0].w.shape[1]:
-        raise RefusedError(f"the region has {box.size} inputs, the network another number")
-    return known
+    for box in boxes:
+        if box.size != pair.layers[0].w.shape[1]:
+            raise RefusedError(f"the region has {box.size} inputs, the network another number")
+    widest_layer = max(max(layer.w.shape) for layer in pair.layers)
+    size = max(1, min(_BATCH, _BATCH_NUMBERS // widest_layer))
+    batches = [Batch(pair, boxes[start : start + size]) for start in range(0, len(boxes), size)]
+    return [Analysis(pairs, batch, index) for batch in batches for index in range(len(batch.boxes))]
+
+
+def analysis(network: Network, program: FixedNetwork, box: Box) -> Analysis:
+    """Put a network and a program side by side over one box.
+
+    Raises:
+        RefusedError: they do not belong together.
+    """
+    return analyses(Pairs(network, program), [box])[0]
 
 
 def prove_part(known: Analysis, method: str, data: PartData | None) -> Part:
@@ -193,32 +259,53 @@ ONE_LEAF = bytes([tree.LINEAR_LEAF])
 
 
 def prove_whole(
-    network: Network, program: FixedNetwork, boxes: Sequence[Box], grid: int
+    pairs: Pairs, boxes: Sequence[Box], grid: int, budget: Budget | None = None
 ) -> list[Part]:
     """Bound every box as a tree of one linear leaf, all boxes together.
 
     Raises:
         MismatchError, TreeError: network and program do not fit, or it is too much work.
+        RefusedError: it is more than the budget holds.
     """
-    pair = align(network, program, grid)
+    pair = pairs.on(grid)
     data = SplitPart(grid, ONE_LEAF)
     raw = boxes_on_grid(boxes, grid)
     leaves = tree.Leaves(raw, np.zeros(len(boxes), dtype=bool))
-    tree.require_affordable(pair, leaves)
-    return [split_part(data, row[None]) for row in tree.leaf_bounds(pair, program, leaves)]
+    operations = tree.require_affordable(pair, leaves, wide=_outgrows(pair, raw))
+    if budget is not None:
+        budget.charge(operations, "regions of one leaf")
+    return [split_part(data, row[None]) for row in tree.leaf_bounds(pair, pairs.program, leaves)]
+
+
+def _outgrows(pair: Pair, boxes: Interval) -> bool:
+    """Whether intervals over all boxes together outgrow 64 bits."""
+    whole = Interval(boxes.lo.min(axis=0, keepdims=True), boxes.hi.max(axis=0, keepdims=True))
+    return tree.outgrows(pair, analyse(pair, whole, use_linear=False), pair.grid)
+
+
+def leaf_operations(known: Analysis, grid: int) -> int:
+    """Estimate what analysing one leaf of the region on a grid costs.
+
+    Raises:
+        MismatchError: the grid does not hold the program.
+    """
+    pair = known.pairs.on(grid)
+    return tree.leaf_operations(pair, wide=tree.outgrows(pair, known.tight, known.pair.grid))
 
 
 def _split_part(known: Analysis, data: SplitPart) -> Part:
     """The largest deviation over all leaves, output by output and in the 2-norm."""
-    pair = align(known.network, known.program, data.grid)
+    pair = known.pairs.on(data.grid)
     leaves = tree.expand(data.tree, boxes_on_grid([known.box], data.grid))
-    tree.require_affordable(pair, leaves)
+    tree.require_affordable(pair, leaves, wide=tree.outgrows(pair, known.tight, known.pair.grid))
     return split_part(data, tree.leaf_bounds(pair, known.program, leaves))
 
 
 def _tuned_part(known: Analysis, data: TunedPart) -> Part:
-    pair = align(known.network, known.program, data.grid)
+    pair = known.pairs.on(data.grid)
     leaves = tree.expand(data.tree, boxes_on_grid([known.box], data.grid))
+    if len(data.leaves) > tuned.affordable_leaves(pair, leaf_operations(known, data.grid)):
+        raise TreeError(f"{len(data.leaves)} leaves with slopes are too much work")
     return leaves_part("tuned", data, tuned.leaf_bounds(pair, leaves, data.leaves))
 
 
@@ -348,33 +435,90 @@ def witnesses(
     ]
 
 
-def check(network: Network, certificate: Certificate) -> tuple[Proven, ...]:
+def check(
+    network: Network, certificate: Certificate, operations: int = DEFAULT_OPERATIONS
+) -> tuple[Proven, ...]:
     """Prove every region's claim again, from nothing but the network and the certificate.
 
+    `operations`: what the check may take, over all regions (`qdeploy.proof.budget`).
+
     Raises:
-        RefusedError: something does not hold; the text names it.
+        RefusedError: something does not hold, or checking it takes more; the text names it.
     """
     if network.source.sha256 != certificate.model_sha256:
         raise RefusedError("model: the certificate is for another model file")
+    if network.cut != certificate.cut:
+        raise RefusedError("cut: the certificate is about other outputs than the model's network")
     if not certificate.regions:
         raise RefusedError("regions: the certificate claims nothing")
     if len(certificate.regions) > LARGEST_REGIONS:
         raise RefusedError(f"regions: more than {LARGEST_REGIONS}")
     network, certificate = _equally_sized(network, certificate)
-    whole = _prove_whole_again(network, certificate)
+    account = _Account(Pairs(network, certificate.program), Budget(operations))
+    whole = _prove_whole_again(account, certificate)
+    rest = [index for index in range(len(certificate.regions)) if index not in whole]
+    known = _look_again(account, [certificate.regions[index] for index in rest])
+    looks = dict(zip(rest, known, strict=True))
     proven = tuple(
-        _check_region(network, certificate.program, claim, f"region {index}")
+        _check_region(account, looks[index], claim, f"region {index}")
         if index not in whole
         else _conclude(claim, [whole[index].part], whole[index].shown, f"region {index}")
         for index, claim in enumerate(certificate.regions)
     )
     if certificate.decision is None:
         return proven
+    attacked = [case for case in certificate.decision.cases if isinstance(case, Attacked)]
+    account.pay_for_points(len(attacked), "decision")
     boxes = [bound.box for bound in proven]
-    decided = decision.check(network, certificate.program, certificate.decision, boxes)
+    decided = decision.check(account.pairs, certificate.decision, boxes, account.budget)
     return tuple(
         replace(bound, decision=found) for bound, found in zip(proven, decided, strict=True)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """What is checked, and what the check may still take."""
+
+    pairs: Pairs
+    budget: Budget
+
+    def pay_for_pair(self, place: str) -> None:
+        """Charge what putting both on one more grid takes."""
+        self.budget.charge(_OPERATIONS_PER_WEIGHT * self._weights, place)
+
+    def pay_for_points(self, count: int, place: str) -> None:
+        """Charge what evaluating both functions without rounding takes at some inputs."""
+        neurons = sum(tensor.size for tensor in self.pairs.network.tensors)
+        once = _OPERATIONS_PER_WEIGHT * self._weights + _OPERATIONS_PER_NEURON * neurons
+        self.budget.charge(count * once, place)
+
+    def pay_for_analysis(self, pair: Pair, *, by_lines: bool, place: str) -> None:
+        """Charge what enclosing one region takes."""
+        operations = _OPERATIONS_PER_WEIGHT * self._weights
+        operations += analysis_operations(pair) if by_lines else 0
+        self.budget.charge(operations * (1 if pair.grid in NARROW_GRIDS else _FINE_FACTOR), place)
+
+    @property
+    def _weights(self) -> int:
+        nodes = self.pairs.network.nodes
+        return sum(int(array.size) for node in nodes for array in node.parameters.values())
+
+
+def _look_again(account: _Account, claims: Sequence[RegionClaim]) -> list[Analysis]:
+    """Prepare the analyses of regions, which share what they can."""
+    if not claims:
+        return []
+    account.pay_for_pair("program")
+    known = analyses(account.pairs, [claim.box for claim in claims])
+    for index, claim in enumerate(claims):
+        by_lines = any(part.method not in ("interval", "recursion") for part in claim.parts)
+        if by_lines and beyond_linear(known[index].pair):
+            raise RefusedError(
+                f"region {index}: the network is too deep and wide for linear bounds"
+            )
+        account.pay_for_analysis(known[index].pair, by_lines=by_lines, place=f"region {index}")
+    return known
 
 
 def _equally_sized(network: Network, certificate: Certificate) -> tuple[Network, Certificate]:
@@ -394,8 +538,9 @@ class _Whole:
     shown: Witness
 
 
-def _prove_whole_again(network: Network, certificate: Certificate) -> dict[int, _Whole]:
+def _prove_whole_again(account: _Account, certificate: Certificate) -> dict[int, _Whole]:
     """Prove again the parts of all regions that are one leaf and nothing else, together."""
+    network, program = account.pairs.network, account.pairs.program
     by_grid: dict[int, list[int]] = {}
     for index, claim in enumerate(certificate.regions):
         data = claim.parts[0].data if len(claim.parts) == 1 else None
@@ -404,15 +549,18 @@ def _prove_whole_again(network: Network, certificate: Certificate) -> dict[int, 
     found: dict[int, _Whole] = {}
     for grid, where in by_grid.items():
         boxes = [certificate.regions[index].box for index in where]
+        place = f"region {where[0]}, method split"
         _require_inputs(network, boxes)
         for index in where:
             _require_inside(certificate.regions[index], f"region {index}")
+        account.pay_for_pair(place)
+        account.pay_for_points(len(where), place)
         try:
-            parts = prove_whole(network, certificate.program, boxes, grid)
+            parts = prove_whole(account.pairs, boxes, grid, account.budget)
         except (MismatchError, TreeError) as problem:
-            raise RefusedError(f"region {where[0]}, method split: {problem}") from problem
+            raise RefusedError(f"{place}: {problem}") from problem
         points = [certificate.regions[index].attack.x for index in where]
-        shown = witnesses(network, certificate.program, points)
+        shown = witnesses(network, program, points)
         found |= dict(zip(where, map(_Whole, parts, shown), strict=True))
     return found
 
@@ -424,17 +572,43 @@ def _require_inputs(network: Network, boxes: Sequence[Box]) -> None:
             raise RefusedError(f"the region has {box.size} inputs, the network another number")
 
 
-def _check_region(
-    network: Network, program: FixedNetwork, claim: RegionClaim, place: str
-) -> Proven:
-    known = analysis(network, program, claim.box)
-    _require_affordable(known, claim, place)
+def _check_region(account: _Account, known: Analysis, claim: RegionClaim, place: str) -> Proven:
     methods = [part.method for part in claim.parts]
     if len(set(methods)) != len(methods) or not set(methods) & {"recursion", "interval", "linear"}:
         raise RefusedError(f"{place}: a method appears twice, or none bounds every output")
-    proven = [_prove_again(known, part, f"{place}, method {part.method}") for part in claim.parts]
+    _require_affordable(known, claim, place)
+    proven = []
+    for part in claim.parts:
+        where = f"{place}, method {part.method}"
+        try:
+            account.budget.charge(_operations(known, part.data), where)
+            proven.append(prove_part(known, part.method, part.data))
+        except (DualError, TreeError, TuningError, MismatchError) as problem:
+            raise RefusedError(f"{where}: {problem}") from problem
     _require_inside(claim, place)
-    return _conclude(claim, proven, witness(network, program, claim.attack.x), place)
+    account.pay_for_points(1, place)
+    return _conclude(claim, proven, witness(known.network, known.program, claim.attack.x), place)
+
+
+def _operations(known: Analysis, data: PartData | None) -> int:
+    """Estimate what proving a part takes beyond the region's enclosures.
+
+    Raises:
+        MismatchError, TreeError: the grid does not hold the program, or the tree is none.
+    """
+    match data:
+        case None:
+            return 0
+        case ConePart():
+            looks = len(data.inner) * analysis_operations(known.pair) * _FINE_FACTOR
+            return looks + _OPERATIONS_PER_PRODUCT * _factor_operations(data)
+        case SplitPart():
+            pair = known.pairs.on(data.grid)
+            leaves = tree.expand(data.tree, boxes_on_grid([known.box], data.grid))
+            return tree.count_pieces(pair, leaves) * leaf_operations(known, data.grid)
+        case TunedPart():
+            pair, one = known.pairs.on(data.grid), leaf_operations(known, data.grid)
+            return len(data.leaves) * tuned.leaf_operations(pair, one)
 
 
 def _conclude(claim: RegionClaim, proven: Sequence[Part], shown: Witness, place: str) -> Proven:
@@ -460,15 +634,23 @@ def beyond_linear(pair: Pair) -> bool:
     return analysis_operations(pair) > LARGEST_ANALYSIS
 
 
+def analysis_work(widths: Sequence[int], weights: int) -> int:
+    """Estimate what one look at a region by lines takes, from the sizes of a network alone."""
+    operations = operations_through(widths)
+    if affords_fine_grid(operations, weights):
+        steps = step_operations(widths)
+        operations = _FINE_FACTOR * (operations - steps) + _FINE_FACTOR_OF_STEPS * steps
+    return operations + _OPERATIONS_PER_WEIGHT * weights
+
+
 def _require_affordable(known: Analysis, claim: RegionClaim, place: str) -> None:
     """Refuse data so large that checking them would exhaust the machine."""
     for part in claim.parts:
-        if part.method not in ("interval", "recursion") and beyond_linear(known.pair):
-            raise RefusedError(f"{place}: the network is too deep and wide for linear bounds")
         if isinstance(part.data, ConePart):
-            size = known.cone_size(slacks=part.data.slacks)
             if part.method == "sdp-paper":
                 size = paper.count_variables(known.pair, known.intervals.row(0))
+            else:
+                size = known.cone_size(slacks=part.data.slacks)
             if size > LARGEST_CONE:
                 raise RefusedError(f"{place}: a cone of {size} components is over {LARGEST_CONE}")
             looks = len(part.data.inner) * analysis_operations(known.pair)
@@ -481,13 +663,6 @@ def _require_affordable(known: Analysis, claim: RegionClaim, place: str) -> None
 def _factor_operations(data: ConePart) -> int:
     """Estimate what multiplying out all factors costs; those of a wrong size are refused first."""
     return sum(len(dual.factor) ** 3 for dual in data.duals)
-
-
-def _prove_again(known: Analysis, part: Part, place: str) -> Part:
-    try:
-        return prove_part(known, part.method, part.data)
-    except (DualError, TreeError, TuningError, MismatchError) as problem:
-        raise RefusedError(f"{place}: {problem}") from problem
 
 
 def _compare(

@@ -10,12 +10,13 @@ here against the integer semantics (docs/SPEC.md).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 
 from qdeploy import ops
 from qdeploy.fixedpoint import MAX_BITS, Integers, QFormat, Rounding, round_fraction
-from qdeploy.ir import FixedNetwork, FixedNode, Network, Node
+from qdeploy.ir import Derived, FixedNetwork, FixedNode, FractionArray, Network, Node
 from qdeploy.proof.curves import OnGrid, on_grid
 from qdeploy.proof.dyadic import Raw, ceil_to_grid, floor_to_grid, nearest, stored, two_to, zeros
 from qdeploy.proof.lookup import Lookup, TableError, every_output, tabulated
@@ -25,6 +26,14 @@ _GUARD_BITS = 16
 _FINEST_GRID = 1024
 _COARSE_GRID_BITS = 20
 _COARSE_GUARD_BITS = 8
+_SHARP_GRID_BITS = 40
+LARGEST_IDENTITY = 4096
+"""Neurons of an activation that stands alone: it is taken for a layer with a square matrix."""
+_MOST_GRIDS = 4
+"""That are kept in memory."""
+
+
+_ON_GRID: Derived[tuple[Raw, bool]] = Derived()
 
 
 class MismatchError(ValueError):
@@ -51,6 +60,8 @@ class Layer:
     c: Raw
     v: Raw
     v_bias: Raw
+    alone: bool
+    """Whether it is an activation without sums before it; the matrices are then the identity."""
     inexact: bool
     """Whether some entry of W or c had to be rounded onto the grid, by at most half a unit."""
     bias_inexact: bool
@@ -82,6 +93,27 @@ class Pair:
     input_rounding: Rounding
     layers: tuple[Layer, ...]
     grid: int
+
+
+class Pairs:
+    """One network and one program on as many grids as are asked for, each derived once."""
+
+    def __init__(self, network: Network, program: FixedNetwork) -> None:
+        self.network = network
+        self.program = program
+        self._known: dict[int | None, Pair] = {}
+
+    def on(self, grid: int | None = None) -> Pair:
+        """Return both side by side on a grid; see `align`.
+
+        Raises:
+            MismatchError: they do not belong together, or the grid does not hold the program.
+        """
+        if grid not in self._known:
+            if len(self._known) >= _MOST_GRIDS:
+                del self._known[next(iter(self._known))]
+            self._known[grid] = align(self.network, self.program, grid)
+        return self._known[grid]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +172,18 @@ def coarse_grid(program: FixedNetwork) -> int:
     return max(_COARSE_GRID_BITS, _finest_code(program) + _COARSE_GUARD_BITS)
 
 
+def sharp_grid(program: FixedNetwork) -> int:
+    """Return the finest grid on which 64-bit integers hold the numbers of usual networks.
+
+    Rounding onto it hardly shows, even where it adds up over dozens of layers.
+    """
+    return max(_SHARP_GRID_BITS, coarse_grid(program))
+
+
 def _finest_code(program: FixedNetwork) -> int:
     codes = [t.format.fb for t in program.tensors]
     weights = [n.arrays["weight"].format.fb for n in program.nodes if "weight" in n.arrays]
-    return max(codes + weights)
+    return max(codes + weights, default=0)
 
 
 def _grid(program: FixedNetwork, wanted: int | None) -> int:
@@ -372,26 +412,39 @@ def _layer(
 
 
 _Limits = tuple[Fraction | None, Fraction | None]
-_Sums = tuple[Raw, Raw, Raw, Raw, bool, bool]
+_Sums = tuple[Raw, Raw, Raw, Raw, bool, bool, bool]
 
 
 def _sums(real: Node | None, code: FixedNode | None, width: int, grid: int) -> _Sums:
-    """Return W, c, V, v of a layer and whether they had to move; the identity for none."""
+    """Return W, c, V, v of a layer, whether they stand for none, and whether they had to move."""
     if real is None or code is None:
+        if width > LARGEST_IDENTITY:
+            raise MismatchError(
+                f"an activation of {width} neurons with no dense layer before it is beyond "
+                f"{LARGEST_IDENTITY}"
+            )
         identity = zeros((width, width), grid)
         np.fill_diagonal(identity, 1 << grid)
         nothing = zeros(width, grid)
-        return identity, nothing, identity, nothing, False, False
+        return identity, nothing, identity, nothing, True, False, False
     w, c = real.parameters["weight"], real.parameters["bias"]
     v, bias = code.arrays["weight"], code.arrays["bias"]
     if w.shape != v.raw.shape or c.shape != bias.raw.shape or w.shape[1] != width:
         raise MismatchError(f"program node {code.name} has another shape than the network's")
-    (w_raw, w_moved), (c_raw, c_moved) = nearest(w, grid), nearest(c, grid)
+    (w_raw, w_moved), (c_raw, c_moved) = (
+        _ON_GRID.get(array, grid, partial(_nearest, array, grid)) for array in (w, c)
+    )
     missing = bias.format.fb - grid
     lost = missing > 0 and bool((bias.raw.astype(object) % (1 << missing)).any())
     v_raw = stored(v.raw.astype(object) << (grid - v.format.fb), grid)
     v_bias = stored(_scaled(bias.raw.astype(object), -missing), grid)
-    return w_raw, c_raw, v_raw, v_bias, w_moved or c_moved, lost
+    return w_raw, c_raw, v_raw, v_bias, False, w_moved or c_moved, lost
+
+
+def _nearest(values: FractionArray, grid: int) -> tuple[Raw, bool]:
+    raw, moved = nearest(values, grid)
+    raw.flags.writeable = False
+    return raw, moved
 
 
 def _saturates(code: _CodeLayer) -> bool:

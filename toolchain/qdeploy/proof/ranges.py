@@ -36,6 +36,7 @@ from qdeploy.proof.dyadic import (
     zeros,
 )
 from qdeploy.proof.enclosure import LayerRanges, Ranges, Signal
+from qdeploy.proof.linear import Before, Passage, rows_d, rows_y, rows_z
 from qdeploy.proof.lookup import Lookup
 from qdeploy.proof.pair import End, Layer, Pair
 
@@ -90,11 +91,15 @@ def enclose_by(
 ) -> Ranges:
     """Enclose by intervals, which `tighten` and ends that are known narrow layer by layer."""
     found: list[LayerRanges] = []
+    passages: list[Passage] = []
     for index, layer in enumerate(pair.layers):
         signal = entering if index == 0 else found[-1].out
         y, z, d = _affine(pair, layer, signal)
         if tighten is not None and index > 0:
-            y, z, d = tighten(pair, Ranges(entering, tuple(found)), layer, (y, z, d))
+            entered = entering if index == 1 else found[-2].out
+            passages.append(linear.passage(pair, pair.layers[index - 1], entered, found[-1]))
+            before = Before(pair, Ranges(entering, tuple(found)), tuple(passages))
+            y, z, d = tighten(before, layer, (y, z, d))
         y, z, d = _cut((y, z, d), inner.get(index, ()))
         y, z = y.settled(pair.grid), z.settled(pair.grid)
         d = d.meet(z - y).settled(pair.grid)
@@ -104,7 +109,7 @@ def enclose_by(
 
 Sums = tuple[Interval, Interval, Interval]
 """y, the program's sums, and their difference d, of one layer."""
-Tighten = Callable[[Pair, Ranges, Layer, Sums], Sums]
+Tighten = Callable[[Before, Layer, Sums], Sums]
 """Narrows what is known of a layer, whose predecessors are enclosed."""
 
 
@@ -124,29 +129,37 @@ def _cut(known: Sums, ends: Sequence[tuple[int, int, int]]) -> Sums:
     return y, z, d
 
 
-def tighten_all(pair: Pair, before: Ranges, layer: Layer, known: Sums) -> Sums:
+def tighten_all(before: Before, layer: Layer, known: Sums) -> Sums:
     """Tighten every neuron by lines."""
-    tighter = linear.back_substitute(pair, before, layer)
-    y, z, d = known
-    return y.meet(tighter.y), z.meet(tighter.z), d.meet(tighter.d)
+    every = np.arange(layer.width)
+    rows = rows_y(before.pair, layer, every) + rows_z(layer, every) + rows_d(layer, every)
+    found = linear.enclose(before, rows)
+    y, z, d = (
+        box.meet(Interval(found.lo[:, some], found.hi[:, some]))
+        for box, some in zip(known, np.split(np.arange(3 * layer.width), 3), strict=True)
+    )
+    return y, z, d
 
 
-def tighten_where_open(pair: Pair, before: Ranges, layer: Layer, known: Sums) -> Sums:
+def tighten_where_open(before: Before, layer: Layer, known: Sums) -> Sums:
     """Tighten y and z of neurons that intervals leave open in some box, then d where it counts.
 
     A curve that is straight where both functions are passes e by its slope, whatever d's range is.
     What a box gets depends on nothing but the box, so that batches do not show in the numbers.
     """
     y, z, d = known
+    pair = before.pair
     moving = is_open(layer, y, z, pair.grid)
     rows = np.flatnonzero(moving.any(axis=0))
     if len(rows):
-        y = y.meet_where(moving, rows, linear.enclose_y(pair, before, layer, rows))
-        z = z.meet_where(moving, rows, linear.enclose_z(pair, before, layer, rows))
+        found = linear.enclose(before, rows_y(pair, layer, rows) + rows_z(layer, rows))
+        of_y, of_z = np.split(np.arange(2 * len(rows)), 2)
+        y = y.meet_where(moving, rows, Interval(found.lo[:, of_y], found.hi[:, of_y]))
+        z = z.meet_where(moving, rows, Interval(found.lo[:, of_z], found.hi[:, of_z]))
         moving = is_open(layer, y, z, pair.grid)
         rows = np.flatnonzero(moving.any(axis=0))
     if len(rows):
-        d = d.meet_where(moving, rows, linear.enclose_d(pair, before, layer, rows))
+        d = d.meet_where(moving, rows, linear.enclose(before, rows_d(layer, rows)))
     return y, z, d
 
 
@@ -166,11 +179,24 @@ _OPERATIONS_PER_STEP = 100_000
 def analysis_operations(pair: Pair, boxes: int = 1) -> int:
     """Estimate the elementary operations of analysing boxes together with linear bounds."""
     widths = [pair.layers[0].w.shape[1], *(layer.width for layer in pair.layers)]
-    operations = 0
-    for k in range(1, len(pair.layers)):
-        rows = 6 * widths[k + 1]
-        operations += rows * sum(widths[j + 1] * (3 * widths[j] + 14) for j in range(k))
-    return operations * boxes + len(pair.layers) ** 2 * _OPERATIONS_PER_STEP
+    return operations_through(widths, boxes)
+
+
+def operations_through(widths: Sequence[int], boxes: int = 1) -> int:
+    """Estimate what `analysis_operations` does from the widths of the input and of all layers.
+
+    A row passes three matrices a layer, whose products cost a third of an operation each.
+    """
+    operations = behind = 0
+    for k in range(1, len(widths) - 1):
+        behind += widths[k] * (widths[k - 1] + 14)
+        operations += 6 * widths[k + 1] * behind
+    return operations * boxes + step_operations(widths)
+
+
+def step_operations(widths: Sequence[int]) -> int:
+    """Estimate what passing rows back costs however narrow the layers are."""
+    return (len(widths) - 1) ** 2 * _OPERATIONS_PER_STEP
 
 
 def input_signal(pair: Pair, x: Interval) -> Signal:
@@ -185,6 +211,8 @@ def input_signal(pair: Pair, x: Interval) -> Signal:
 
 
 def _affine(pair: Pair, layer: Layer, s: Signal) -> tuple[Interval, Interval, Interval]:
+    if layer.alone:
+        return s.a, s.b, s.e
     grid = pair.grid
     y = product_range(layer.w, s.a, grid).shifted(layer.c)
     z = product_range(layer.v, s.b, grid).shifted(layer.v_bias)
@@ -193,23 +221,46 @@ def _affine(pair: Pair, layer: Layer, s: Signal) -> tuple[Interval, Interval, In
 
 
 def _activate(pair: Pair, layer: Layer, y: Interval, sums: Interval, d: Interval) -> LayerRanges:
+    grid = pair.grid
     true = Interval(sums.lo, sums.hi + int(layer.bias_inexact))
     z, before = sums, Interval(d.lo * 0, d.hi * 0)
     if layer.lookup is not None:
-        z, before = layer.lookup.values(true), _rounding_before(pair, layer.lookup, layer, true)
-        d = (d + before).meet(z - y).settled(pair.grid)
+        z = layer.lookup.values(true)
+        before = _rounding_before(pair, layer.lookup, layer, true).meet(z - sums).settled(grid)
+        d = (d + before).meet(z - y).settled(grid)
+    kept = z if layer.curve is None else layer.curve.range(z)
     r = _rounding(pair, layer, true) if layer.lookup is None else layer.lookup.errors(true)
+    b = kept + r
+    if layer.lookup is None and layer.clamp is not None:
+        codes = _emitted(layer, true, grid)
+        r, b = r.meet(codes - kept).settled(grid), b.meet(codes)
+    b = _clamped(b, layer, grid).settled(grid)
     if layer.curve is None:
-        out = Signal(y, (z + r).settled(pair.grid), (d + r).settled(pair.grid))
+        out = Signal(y, b, (d + r).meet(b - y).settled(grid))
         return LayerRanges(sums, before, y, z, d, d, r, out)
-    a, kept = layer.curve.range(y), layer.curve.range(z)
+    a = layer.curve.range(y)
     # phi(z) - phi(y) is a slope between y and z times d.
     slopes = layer.curve.slopes_over(y.hull(z))
-    delta = slopes.times(d, pair.grid).meet(kept - a).settled(pair.grid)
-    b = _clamped(kept + r, layer, pair.grid).settled(pair.grid)
-    return LayerRanges(
-        sums, before, y, z, d, delta, r, Signal(a, b, (delta + r).meet(b - a).settled(pair.grid))
-    )
+    delta = slopes.times(d, grid).meet(kept - a).settled(grid)
+    e = (delta + r).meet(b - a).settled(grid)
+    return LayerRanges(sums, before, y, z, d, delta, r, Signal(a, b, e))
+
+
+def _emitted(layer: Layer, true: Interval, grid: int) -> Interval:
+    """Return what the codes stand for to which sums and their saturation are rounded.
+
+    Rounding keeps the order, so both ends decide. Where they become one code, what the program
+    emits is one known number, however much less than half a step the rounding's own error tells.
+    """
+    counted = true
+    if layer.curve is not None:
+        slack = int(layer.curve.inexact)
+        counted = layer.curve.range(true)
+        counted = Interval(counted.lo - slack, counted.hi + slack)
+    fmt, shift = layer.output, grid - layer.output.fb
+    ends = (round_shift(end, shift, layer.rounding) for end in (counted.lo, counted.hi))
+    codes = (np.clip(end.astype(object), fmt.raw_min, fmt.raw_max) << shift for end in ends)
+    return Interval(*(stored(end, grid) for end in codes))
 
 
 def _clamped(b: Interval, layer: Layer, grid: int) -> Interval:

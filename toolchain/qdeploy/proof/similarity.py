@@ -103,6 +103,8 @@ class Similarity:
     names: tuple[str, str]
     digests: tuple[str, str]
     """SHA-256 of the two model files."""
+    cuts: tuple[tuple[str, ...], tuple[str, ...]]
+    """Of each model the nodes behind the outputs: no part of what is claimed."""
     question: Question
     places: Places
     constraints: Constraints
@@ -382,9 +384,7 @@ def check_similarity(networks: tuple[Network, Network], claim: Similarity) -> Pr
     Raises:
         RefusedError: something does not hold; the text names it.
     """
-    for network, digest, which in zip(networks, claim.digests, ("first", "second"), strict=True):
-        if network.source.sha256 != digest:
-            raise RefusedError(f"{which} model: the claim is about another model file")
+    _require_models(networks, claim)
     known, _ = compare(networks, claim.question, lambda _a, _b: claim.places)
     if claim.sides or claim.theorem.proof is not None:
         _require_affordable(known, claim.constraints)
@@ -405,6 +405,15 @@ def check_similarity(networks: tuple[Network, Network], claim: Similarity) -> Pr
     proven = ProvenSimilarity(claim.question, found, per_output)
     _check_attack(networks, claim, proven)
     return proven
+
+
+def _require_models(networks: tuple[Network, Network], claim: Similarity) -> None:
+    both = zip(networks, claim.digests, claim.cuts, ("first", "second"), strict=True)
+    for network, digest, cut, which in both:
+        if network.source.sha256 != digest:
+            raise RefusedError(f"{which} model: the claim is about another model file")
+        if network.cut != cut:
+            raise RefusedError(f"{which} model: the claim is about other outputs than its own")
 
 
 def _require_affordable(known: Comparison, constraints: Constraints) -> None:

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from qdeploy.diagnostics import RefusedError
 from qdeploy.ir import Box
-from qdeploy.proof.certificate import SignedDual
+from qdeploy.proof.certificate import SignedDual, told_cut
 from qdeploy.proof.similarity import (
     Apart,
     Constraints,
@@ -30,6 +30,7 @@ from qdeploy.proof.strict import (
     encode_dual,
     encode_point,
     integer,
+    list_of_texts,
     parse,
     refusing,
     require_moderate,
@@ -40,9 +41,11 @@ from qdeploy.proof.strict import (
 
 PREDICATE_TYPE = "urn:qdeploy:similarity:v1"
 SCHEMA = 1
-ASSUMPTIONS = (
+_REFERENCE = (
     "Both networks are the ONNX graphs as stored, evaluated over the real numbers on their stored "
-    "parameters; values behind a cut Softmax, Sigmoid or ArgMax tail are not covered.",
+    "parameters."
+)
+_ALWAYS = (
     "The statement covers every pair of real inputs of the stated regions and relation.",
     "The importer reads the accepted operators as the ONNX standard defines them.",
     "Python's integers, numpy's integer arithmetic and this checker are correct.",
@@ -91,7 +94,8 @@ def _check_seal(data: Json) -> None:
 def _encode(claim: Similarity) -> Json:
     question, theorem = claim.question, claim.theorem
     models = [
-        {"name": name, "sha256": sha} for name, sha in zip(claim.names, claim.digests, strict=True)
+        {"name": name, "sha256": sha, **({"cut": list(cut)} if cut else {})}
+        for name, sha, cut in zip(claim.names, claim.digests, claim.cuts, strict=True)
     ]
     predicate: Json = {
         "schema": SCHEMA,
@@ -114,7 +118,7 @@ def _encode(claim: Similarity) -> Json:
             "x2": encode_point(claim.attack.x2),
             "linf": str(claim.attack.linf),
         },
-        "assumptions": list(ASSUMPTIONS),
+        "assumptions": [_REFERENCE, *_told_cuts(claim), *_ALWAYS],
     }
     predicate["seal"] = _seal(predicate)
     return {
@@ -125,6 +129,12 @@ def _encode(claim: Similarity) -> Json:
         ],
         "predicate": predicate,
     }
+
+
+def _told_cuts(claim: Similarity) -> list[str]:
+    """Say which model's end is no part of the statement, where something was cut."""
+    both = zip(("first", "second"), claim.cuts, strict=True)
+    return [f"Of the {which} model: {said}" for which, cut in both for said in told_cut(cut)]
 
 
 def _encode_proof(proof: TheoremProof) -> Json:
@@ -141,10 +151,14 @@ def _decode(data: Json) -> Similarity:
     predicate = data["predicate"]
     if predicate["schema"] != SCHEMA:
         raise ValueError(f"schema {predicate['schema']} is not {SCHEMA}")
-    first, second = ((text(m["name"]), text(m["sha256"])) for m in predicate["models"])
+    first, second = (
+        (text(m["name"]), text(m["sha256"]), list_of_texts(m.get("cut", [])))
+        for m in predicate["models"]
+    )
     claim = Similarity(
         names=(first[0], second[0]),
         digests=(first[1], second[1]),
+        cuts=(first[2], second[2]),
         question=_decode_question(predicate),
         places=tuple(tuple(integer(r) for r in rows) for rows in predicate["places"]),
         constraints=Constraints(predicate["constraints"]),

@@ -19,7 +19,6 @@ from qdeploy.diagnostics import RefusedError
 from qdeploy.ir import Box, SourceTree, decode_program, encode_program, program_digest
 from qdeploy.ir.naming import name_fault
 from qdeploy.proof.certificate import (
-    ASSUMPTIONS,
     Attacked,
     Certificate,
     ConePart,
@@ -34,6 +33,7 @@ from qdeploy.proof.certificate import (
     TunedPart,
     Unchanged,
     Witness,
+    assumptions,
 )
 from qdeploy.proof.packed import Integers, pack, unpack
 from qdeploy.proof.placing import Places
@@ -46,6 +46,7 @@ from qdeploy.proof.strict import digest as _digest
 from qdeploy.proof.strict import encode_dual as _encode_dual
 from qdeploy.proof.strict import encode_point as _encode_point
 from qdeploy.proof.strict import integer as _integer
+from qdeploy.proof.strict import list_of_texts as _list_of_texts
 from qdeploy.proof.strict import parse as _parse
 from qdeploy.proof.strict import refusing as _refusing
 from qdeploy.proof.strict import require_seal as _require_seal
@@ -152,6 +153,8 @@ def _seal(predicate: Json, subject: object) -> dict[str, str]:
     seal["program structure"] = _digest([nodes, program["inputs"], program["outputs"]])
     for index, region in enumerate(predicate["regions"]):
         seal |= _seal_region(region, f"region {index}")
+    if "cut" in predicate:
+        seal["cut"] = _digest(predicate["cut"])
     if "places" in predicate:
         seal["places"] = _digest(predicate["places"])
     if "library_name" in predicate:
@@ -199,8 +202,10 @@ def _encode(statement: Statement) -> Json:
         "program_digest": program_digest(certificate.program),
         "regions": [_encode_region(claim) for claim in certificate.regions],
         "work": None if certificate.work is None else repr(float(certificate.work)),
-        "assumptions": list(ASSUMPTIONS),
+        "assumptions": list(assumptions(certificate.cut)),
     }
+    if certificate.cut:
+        predicate["cut"] = list(certificate.cut)
     if certificate.places is not None:
         predicate["places"] = [list(rows) for rows in certificate.places]
     if certificate.library_name is not None:
@@ -310,7 +315,10 @@ def _decode(data: Json) -> Statement:
         None if predicate["work"] is None else _work(predicate["work"]),
         _decode_decision(predicate["decision"]) if "decision" in predicate else None,
         _decode_places(predicate["places"]) if "places" in predicate else None,
-        _library_name(predicate["library_name"]) if "library_name" in predicate else None,
+        cut=_list_of_texts(predicate.get("cut", [])),
+        library_name=_library_name(predicate["library_name"])
+        if "library_name" in predicate
+        else None,
     )
     _require_moderate(certificate)
     subjects = {_text(s["name"]): _text(s["digest"]["sha256"]) for s in data["subject"]}

@@ -108,6 +108,13 @@ def text(value: object) -> str:
     return value
 
 
+def list_of_texts(values: object) -> tuple[str, ...]:
+    """Return short printable texts."""
+    if not isinstance(values, list):
+        raise TypeError("a list is expected")
+    return tuple(text(value) for value in values)
+
+
 def texts(values: object) -> dict[str, str]:
     """Return texts by name."""
     if not isinstance(values, dict):

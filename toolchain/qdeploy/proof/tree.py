@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from qdeploy import ops
 from qdeploy.fixedpoint import QFormat, Rounding, round_shift
 from qdeploy.ir import FixedNetwork
-from qdeploy.proof.dyadic import Interval, Raw, stored
+from qdeploy.proof.dyadic import NARROW_BITS, NARROW_GRIDS, Interval, Raw, stored, widest
+from qdeploy.proof.enclosure import Ranges
 from qdeploy.proof.pair import Pair
 from qdeploy.proof.ranges import analyse, analysis_operations, reference_error
 
@@ -33,11 +34,13 @@ LARGEST_CORNERS = 1 << 25
 """Leaves (or codes of few leaves) times inputs that may stand in memory at once."""
 LARGEST_WORK = 400_000_000_000
 """Operations that all leaves together may take; most of an hour."""
-_WIDE_FACTOR = 50
-"""How much slower Python's integers are."""
+_WIDE_FACTOR = 10
+"""How much slower Python's integers are, at worst."""
 _LEAST_OPERATIONS = 10_000
 _BATCH = 256
 _EXACT_BATCH = 64
+_BATCH_NUMBERS = 1 << 18
+"""Neurons times boxes that are enclosed together: 2 MiB an array, dozens of which are needed."""
 
 
 class TreeError(ValueError):
@@ -111,27 +114,42 @@ def halves(boxes: Interval, axes: NDArray[np.int64]) -> Interval:
     return Interval(lo, hi)
 
 
-def leaf_operations(pair: Pair, box: Interval) -> int:
-    """Estimate what analysing one leaf costs; [1, n] is the box of the region."""
-    found = analyse(pair, box, use_linear=True)
-    wide = any(layer.d.lo.dtype == object for layer in found.layers)
+def outgrows(pair: Pair, found: Ranges, grid: int) -> bool:
+    """Whether 64 bits do not hold some number of a region on the pair's grid.
+
+    `found` encloses the region on a grid of its own.
+    """
+    if pair.grid not in NARROW_GRIDS:
+        return True
+    boxes = [box for layer in found.layers for box in (layer.y, layer.z, layer.d)]
+    bits = max(widest(side) for box in boxes for side in (box.lo, box.hi))
+    return bits + pair.grid - grid > NARROW_BITS
+
+
+def leaf_operations(pair: Pair, *, wide: bool) -> int:
+    """Estimate what analysing one leaf among many costs; `wide`: numbers outgrow 64 bits."""
     operations = _LEAST_OPERATIONS + analysis_operations(pair, _BATCH) // _BATCH
     return operations * (_WIDE_FACTOR if wide else 1)
 
 
-def require_affordable(pair: Pair, leaves: Leaves) -> None:
-    """Refuse trees that nobody would wait for, before anything is computed.
+def count_pieces(pair: Pair, leaves: Leaves) -> int:
+    """Return how many boxes are analysed: leaves, and the codes of exact ones."""
+    exact = _rows(leaves.boxes, np.flatnonzero(leaves.exact))
+    cells = int(count_cells(pair.input, pair.input_rounding, exact, pair.grid).sum())
+    return len(leaves.exact) + cells
+
+
+def require_affordable(pair: Pair, leaves: Leaves, *, wide: bool) -> int:
+    """Return the operations all leaves take; refuse trees that nobody would wait for.
 
     Raises:
         TreeError: the leaves and codes are too many for this network.
     """
-    exact = _rows(leaves.boxes, np.flatnonzero(leaves.exact))
-    cells = int(count_cells(pair.input, pair.input_rounding, exact, pair.grid).sum())
-    whole = Interval(
-        leaves.boxes.lo.min(axis=0, keepdims=True), leaves.boxes.hi.max(axis=0, keepdims=True)
-    )
-    if (len(leaves.exact) + cells) * leaf_operations(pair, whole) > LARGEST_WORK:
-        raise TreeError(f"{len(leaves.exact)} leaves and {cells} codes are too much work")
+    pieces = count_pieces(pair, leaves)
+    operations = pieces * leaf_operations(pair, wide=wide)
+    if operations > LARGEST_WORK:
+        raise TreeError(f"{pieces} leaves and codes are too much work")
+    return operations
 
 
 def leaf_bounds(pair: Pair, program: FixedNetwork, leaves: Leaves) -> Raw:
@@ -142,6 +160,12 @@ def leaf_bounds(pair: Pair, program: FixedNetwork, leaves: Leaves) -> Raw:
         if len(chosen):
             bounds[chosen] = method(pair, program, _rows(leaves.boxes, chosen))
     return bounds
+
+
+def _batch(pair: Pair) -> int:
+    """Return how many boxes are enclosed together; their bounds do not depend on it."""
+    neurons = pair.layers[0].w.shape[1] + sum(layer.width for layer in pair.layers)
+    return max(1, min(_BATCH, int(_BATCH_NUMBERS // neurons)))
 
 
 def _chunks(count: int, size: int) -> Iterator[slice]:
@@ -156,7 +180,7 @@ def _linear(pair: Pair, program: FixedNetwork, boxes: Interval) -> Raw:
     """Bound |deviation| over each box [boxes, n] by back-substitution."""
     del program
     bounds = []
-    for chunk in _chunks(len(boxes.lo), _BATCH):
+    for chunk in _chunks(len(boxes.lo), _batch(pair)):
         found = analyse(pair, _rows(boxes, chunk), use_linear=True, sparing=True)
         bounds.append(found.layers[-1].out.e.magnitude + reference_error(pair, found))
     return np.concatenate(bounds)
@@ -165,7 +189,7 @@ def _linear(pair: Pair, program: FixedNetwork, boxes: Interval) -> Raw:
 def _exact(pair: Pair, program: FixedNetwork, boxes: Interval) -> Raw:
     """Bound |deviation| over each box [boxes, n] code by code, few leaves at a time."""
     bounds = []
-    for chunk in _chunks(len(boxes.lo), _EXACT_BATCH):
+    for chunk in _chunks(len(boxes.lo), min(_EXACT_BATCH, _batch(pair))):
         codes, cells, first = input_cells(
             pair.input, pair.input_rounding, _rows(boxes, chunk), pair.grid
         )
@@ -179,7 +203,7 @@ def _gaps(pair: Pair, program: FixedNetwork, codes: NDArray[np.int64], cells: In
     scale = pair.grid - pair.layers[-1].output.fb
     device = ops.execute(program, codes).astype(object) << scale
     gaps = []
-    for chunk in _chunks(len(codes), _BATCH):
+    for chunk in _chunks(len(codes), _batch(pair)):
         found = analyse(pair, _rows(cells, chunk), use_linear=True, sparing=True)
         real, extra = found.layers[-1].out.a, reference_error(pair, found)
         low, high = abs(device[chunk] - real.lo), abs(device[chunk] - real.hi)

@@ -36,6 +36,7 @@ from qdeploy.proof.dyadic import (
     zeros,
 )
 from qdeploy.proof.enclosure import LayerRanges, Ranges, Signal
+from qdeploy.proof.linear import Before
 from qdeploy.proof.pair import Layer, Pair
 from qdeploy.proof.ranges import (
     Sums,
@@ -46,7 +47,7 @@ from qdeploy.proof.ranges import (
     reference_error,
     tighten_all,
 )
-from qdeploy.proof.tree import LARGEST_WORK, Leaves, TreeError, leaf_operations
+from qdeploy.proof.tree import LARGEST_WORK, Leaves
 
 SLOPE_BITS = 8
 """Slopes are multiples of 2**-SLOPE_BITS."""
@@ -123,11 +124,11 @@ def enclose(pair: Pair, entering: Signal, choose: Choose) -> Ranges:
     """Enclose every quantity of the pair over one box, tightened by lines and then by slopes."""
     polygons: list[Corners | None] = []
 
-    def tighten(pair: Pair, before: Ranges, layer: Layer, known: Sums) -> Sums:
-        last = before.layers[-1]
+    def tighten(before: Before, layer: Layer, known: Sums) -> Sums:
+        last = before.ranges.layers[-1]
         polygons.append(corners(pair.layers[len(polygons)], last, pair.grid))
-        setting = _Setting(pair, before, tuple(polygons), choose)
-        return _tighten(setting, layer, tighten_all(pair, before, layer, known))
+        setting = _Setting(pair, before.ranges, tuple(polygons), choose)
+        return _tighten(setting, layer, tighten_all(before, layer, known))
 
     return enclose_by(pair, entering, tighten)
 
@@ -142,17 +143,12 @@ def leaf_bounds(pair: Pair, leaves: Leaves, data: Sequence[Sequence[Sequence[int
     """Bound |deviation| per leaf and output with the slopes of every leaf.
 
     Raises:
-        TuningError, TreeError: slopes or leaves are not what they must be, or too much work.
+        TuningError: slopes or leaves are not what they must be.
     """
     if leaves.exact.any() or len(leaves.exact) != len(data):
         raise TuningError("not every leaf has slopes")
     if not supported(pair):
         raise TuningError("an activation is not piecewise linear")
-    whole = Interval(
-        leaves.boxes.lo.min(axis=0, keepdims=True), leaves.boxes.hi.max(axis=0, keepdims=True)
-    )
-    if len(data) > affordable_leaves(pair, leaf_operations(pair, whole)):
-        raise TreeError(f"{len(data)} leaves with slopes are too much work")
     bounds = []
     for index, slopes in enumerate(data):
         choose, all_asked = given(slopes)
@@ -163,12 +159,17 @@ def leaf_bounds(pair: Pair, leaves: Leaves, data: Sequence[Sequence[Sequence[int
     return np.stack(bounds)
 
 
-def affordable_leaves(pair: Pair, operations: int) -> int:
-    """Return how many leaves a check takes on, of which a tree analyses one in `operations`.
+def leaf_operations(pair: Pair, operations: int) -> int:
+    """Estimate what a leaf takes, of which a tree analyses one among many in `operations`.
 
     A tree looks at many leaves together; here each pays alone for every step, however narrow.
     """
-    return LARGEST_WORK // (_PASSES * (operations + analysis_operations(pair)))
+    return _PASSES * (operations + analysis_operations(pair))
+
+
+def affordable_leaves(pair: Pair, operations: int) -> int:
+    """Return how many leaves a check takes on, of which a tree analyses one in `operations`."""
+    return LARGEST_WORK // leaf_operations(pair, operations)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from qdeploy.ir import (
     QuantizeRequest,
     Tensor,
 )
-from qdeploy.ops import LOOKUP_BITS, accumulator_bound, largest_sum
+from qdeploy.ops import LOOKUP_BITS, accumulator_bound, integer_sums, largest_sum
 from qdeploy.quantize.activations import Step, clamp_codes, slope_codes
 from qdeploy.quantize.formats import code, smallest_format, word_length
 from qdeploy.quantize.parameters import (
@@ -35,6 +35,8 @@ from qdeploy.quantize.spans import Span, rounded_span, sum_span
 from qdeploy.quantize.tables import table_input_format
 from qdeploy.quantize.uses import Use
 
+_MARGIN = 2
+"""How much further than samples values may go before they saturate."""
 _WIDEST = 64
 """Bits of the wider of the two accumulators."""
 
@@ -49,6 +51,8 @@ class Layer:
     use: Use
     known: tuple[Fraction, Fraction] | None
     """What was proven of its sums over the regions, beside their intervals."""
+    sampled: bool
+    """Whether its format has to hold no more than what was seen of its sums, and as much again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class _Sums:
     fb: int
     lo: Integers
     hi: Integers
+    seen: Integers
     largest: int
     """Bound on any |partial sum| for every input code, also outside the regions."""
 
@@ -125,7 +130,7 @@ def _build(
         Accumulator(_width(bound), sums.fb, bound),
     )
     target = FixedTensor(layer.output, fmt, request.rounding)
-    return node, rounded_span(target, (sums.lo, sums.hi), shift, clamp)
+    return node, rounded_span(target, (sums.lo, sums.hi, sums.seen), shift, clamp)
 
 
 def _sums(
@@ -142,7 +147,8 @@ def _sums(
         return _too_wide(largest)
     bias = wide_bias.astype(np.int64)
     lo, hi = sum_span(source, weight, bias)
-    return _Sums(FixedArray(weight, weight_format), bias, fb, lo, hi, largest)
+    seen = integer_sums(source.seen, weight, bias)
+    return _Sums(FixedArray(weight, weight_format), bias, fb, lo, hi, seen, largest)
 
 
 def _too_wide(bound: int) -> str:
@@ -167,6 +173,9 @@ def _output_format(layer: Layer, request: QuantizeRequest, sums: _Sums) -> QForm
     if layer.known is not None:
         lo = max(lo, layer.known[0])
         hi = max(min(hi, layer.known[1]), lo)
+    if layer.sampled:
+        lo = max(lo, _MARGIN * min(int(sums.seen.min()), 0) * step)
+        hi = max(min(hi, _MARGIN * max(int(sums.seen.max()), 0) * step), lo)
     lo, hi = layer.use.held(lo, hi)
     if given is Activations.EXACT:
         return _exact_format(layer, request, sums.fb, (lo, hi))

@@ -8,16 +8,24 @@ import numpy as np
 
 from qdeploy.diagnostics import InputError, Where
 from qdeploy.fixedpoint import MAX_FRACTION, Integers, QFormat, Rounding, round_ratio
-from qdeploy.ir import FractionArray, Network, Node
+from qdeploy.ir import Derived, FractionArray, Network, Node
+from qdeploy.ops import extremes
 from qdeploy.quantize.formats import smallest_format, word_length
+
+_CODES: Derived[Integers] = Derived()
 
 
 def parameter_codes(values: FractionArray, fb: int, mode: Rounding) -> Integers:
     """Return every value in steps of 2**-fb, rounded; Python integers of any size."""
+    return _CODES.get(values, (fb, mode), lambda: _codes(values, fb, mode))
+
+
+def _codes(values: FractionArray, fb: int, mode: Rounding) -> Integers:
     up, down = max(fb, 0), max(-fb, 0)
-    pairs = ((v.numerator, v.denominator) for v in values.ravel().tolist())
+    pairs = (v.as_integer_ratio() for v in values.ravel().tolist())
     codes = np.empty(values.size, dtype=object)
     codes[:] = [round_ratio(n << up, d << down, mode) for n, d in pairs]
+    codes.flags.writeable = False
     return codes.reshape(values.shape)
 
 
@@ -30,8 +38,7 @@ def weight_formats(values: FractionArray, bits: int, mode: Rounding) -> Iterator
     Raises:
         OverflowError: the values lie beyond every format.
     """
-    flat = values.ravel().tolist()
-    best = smallest_format(min(flat), max(flat), bits, mode)
+    best = smallest_format(*extremes(values), bits, mode)
     for fb in range(best.fb, max(best.fb - 64, -MAX_FRACTION - 1), -1):
         yield QFormat(bits - fb, fb)
 

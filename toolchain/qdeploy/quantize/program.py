@@ -14,8 +14,12 @@ from qdeploy.quantize.dense import Layer, quantize_dense
 from qdeploy.quantize.formats import smallest_format
 from qdeploy.quantize.parameters import beyond_formats
 from qdeploy.quantize.spans import input_span
-from qdeploy.quantize.tighten import Ranges, tightened
+from qdeploy.quantize.tighten import Draft, Wanted, chosen
 from qdeploy.quantize.uses import dense_uses
+
+_FEWEST_SAMPLES, _MOST_SAMPLES = 16, 768
+_SAMPLED_NUMBERS = 1 << 20
+"""Of one tensor, all samples together."""
 
 
 def run(network: Network, request: QuantizeRequest) -> FixedNetwork:
@@ -27,15 +31,15 @@ def run(network: Network, request: QuantizeRequest) -> FixedNetwork:
     """
     _check(network, request)
     if request.activations is Activations.AUTO:
-        return tightened(network, request, lambda known: _assemble(network, request, known))
-    return _assemble(network, request, {})
+        return chosen(network, request, lambda wanted: _assemble(network, request, wanted))
+    return _assemble(network, request, Wanted()).program
 
 
-def _assemble(network: Network, request: QuantizeRequest, known: Ranges) -> FixedNetwork:
-    """Quantise layer after layer; `known`: what was proven of a layer's sums."""
+def _assemble(network: Network, request: QuantizeRequest, wanted: Wanted) -> Draft:
+    """Quantise layer after layer, with activation formats that hold what is wanted."""
     tensor = network.inputs[0]
     source = FixedTensor(tensor, _input_format(network, request), request.rounding)
-    spans = {tensor.id: input_span(source, request.regions)}
+    spans = {tensor.id: input_span(source, request.regions, _samples(network))}
     uses = dense_uses(network)
     gone = {use.clamp.name for use in uses.values() if use.clamp is not None}
     prepared = {use.reader.name for use in uses.values() if use.reader is not None}
@@ -47,20 +51,27 @@ def _assemble(network: Network, request: QuantizeRequest, known: Ranges) -> Fixe
         if node.op == "dense":
             use = uses[node.name]
             output = network.tensor(node.output if use.clamp is None else use.clamp.output)
-            layer = Layer(network, node, output, use, known.get(node.name))
+            layer = Layer(network, node, output, use, wanted.proven.get(node.name), wanted.sampled)
             fixed, span = quantize_dense(layer, request, read)
         else:
             step = Step(network, node, node.name in prepared)
             fixed, span = quantize_activation(step, request, read)
         nodes.append(fixed)
         spans[fixed.output] = span
-    return FixedNetwork(
+    program = FixedNetwork(
         network.name,
         tuple(t.id for t in network.inputs),
         tuple(t.id for t in network.outputs),
         tuple(span.tensor for span in spans.values()),
         tuple(nodes),
     )
+    return Draft(program, {name: span.seen for name, span in spans.items()})
+
+
+def _samples(network: Network) -> int:
+    """Return how many inputs are run through the program beside: few where they are long."""
+    widest = max(tensor.size for tensor in network.tensors)
+    return max(_FEWEST_SAMPLES, min(_MOST_SAMPLES, _SAMPLED_NUMBERS // widest))
 
 
 def _input_format(network: Network, request: QuantizeRequest) -> QFormat:

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy.fixedpoint import Integers, QFormat, Rounding, round_shift
+from qdeploy.fixedpoint import Integers, QFormat, Rounding, encode, round_shift
 from qdeploy.ir import Box, FixedNetwork, FixedNode, FixedTensor
 from qdeploy.ops import execute, integer_sums
 from qdeploy.quantize.formats import code
+
+_EVEN = 0.5
+_KINDS = 3
+"""Of samples: corners are a third."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class Span:
     least: int
     """Smallest code for any input code whatever, also outside the regions."""
     most: int
+    seen: NDArray[np.int64]
+    """Codes that some inputs of the regions lead to, [samples, n]."""
 
     @property
     def magnitude(self) -> int:
@@ -31,12 +37,29 @@ class Span:
         return max(-self.least, self.most)
 
 
-def input_span(tensor: FixedTensor, regions: tuple[Box, ...]) -> Span:
+def input_span(tensor: FixedTensor, regions: tuple[Box, ...], samples: int) -> Span:
     """Return the codes the regions' real inputs are rounded and saturated to."""
     fmt, mode = tensor.format, tensor.rounding
+    seen = encode(sampled(regions, samples), fmt, mode)
     lo = [[code(v, fmt.fb, mode) for v in box.lo] for box in regions]
     hi = [[code(v, fmt.fb, mode) for v in box.hi] for box in regions]
-    return Span(tensor, _saturated(lo, fmt), _saturated(hi, fmt), fmt.raw_min, fmt.raw_max)
+    return Span(tensor, _saturated(lo, fmt), _saturated(hi, fmt), fmt.raw_min, fmt.raw_max, seen)
+
+
+def sampled(regions: tuple[Box, ...], count: int) -> NDArray[np.float64]:
+    """Return inputs of the regions in turn: corners, centres, and random ones; always the same."""
+    rng = np.random.default_rng(0)
+    lo, hi = (
+        np.array([[float(v) for v in getattr(box, side)] for box in regions])
+        for side in ("lo", "hi")
+    )
+    which = np.arange(count) % len(regions)
+    share = rng.random((count, lo.shape[1]))
+    kind = np.arange(count) // len(regions) % _KINDS
+    share[kind == 0] = share[kind == 0].round()
+    share[: len(regions)] = _EVEN
+    low, high = lo[which], hi[which]
+    return np.asarray(np.clip(low * (1.0 - share) + high * share, low, high))
 
 
 def _saturated(codes: list[list[int]], fmt: QFormat) -> NDArray[np.int64]:
@@ -59,11 +82,14 @@ def sum_span(
 
 
 def rounded_span(
-    tensor: FixedTensor, sums: tuple[Integers, Integers], shift: int, clamp: tuple[int, int]
+    tensor: FixedTensor,
+    sums: tuple[Integers, Integers, Integers],
+    shift: int,
+    clamp: tuple[int, int],
 ) -> Span:
-    """Return the codes that a rounding shift and a clamp make of sums."""
-    lo, hi = (_finish(s, shift, tensor.rounding, clamp) for s in sums)
-    return Span(tensor, lo, hi, *clamp)
+    """Return the codes that a rounding shift and a clamp make of sums: least, greatest, seen."""
+    lo, hi, seen = (_finish(s, shift, tensor.rounding, clamp) for s in sums)
+    return Span(tensor, lo, hi, *clamp, seen)
 
 
 def _finish(
@@ -84,7 +110,8 @@ def node_span(node: FixedNode, source: Span, tensor: FixedTensor) -> Span:
     shape = (1, source.tensor.tensor.size)
     lo, hi = _image(program, source.lo, source.hi)
     least, most = _image(program, np.full(shape, source.least), np.full(shape, source.most))
-    return Span(tensor, lo, hi, int(least.min()), int(most.max()))
+    seen = execute(program, source.seen)
+    return Span(tensor, lo, hi, int(least.min()), int(most.max()), seen)
 
 
 def _image(

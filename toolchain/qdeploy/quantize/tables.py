@@ -44,8 +44,7 @@ def table_input_format(
 
 def _loss(curve: Smooth, lo: Fraction, hi: Fraction, fmt: QFormat) -> Fraction:
     """Return the larger of the rounding error behind the steepest slope and of what saturates."""
-    _, steepest = curve.slope(np.array([0], dtype=object), 0, _CURVE_BITS)
-    rounding = int(steepest[0]) * fmt.step / 2
+    rounding = curve.steepest(_CURVE_BITS) * fmt.step / 2
     above = _value(curve, hi) - _value(curve, min(hi, fmt.max))
     below = _value(curve, max(lo, fmt.min)) - _value(curve, lo)
     return max(rounding, Fraction(above), Fraction(below))

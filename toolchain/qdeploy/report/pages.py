@@ -92,6 +92,7 @@ def _values(material: Material) -> dict[str, object]:
         "statement": statement,
         "proven": statement.bound is not None,
         "headline": _headline(statement),
+        "cut": material.network.told_cut,
         "decision": _decision(statement),
         "reduced": "" if material.reduced is None else _reduced(material.reduced),
         "regions": tuple(_region(r, i) for i, r in enumerate(statement.regions[:MOST_REGIONS])),
@@ -157,7 +158,12 @@ def _reduced(reduced: Reduced) -> str:
         f"{before.neurons} → {after.neurons}, parameters {before.parameters} → "
         f"{after.parameters}, zero weights {before.zeros} → {after.zeros}. What that changes is "
         "part of every bound here."
-    )
+    ) + _cut_of_deployed(reduced)
+
+
+def _cut_of_deployed(reduced: Reduced) -> str:
+    told = "" if reduced.request else reduced.network.told_cut
+    return f" Its end is cut. {told}." if told else ""
 
 
 def _region(result: RegionResult, index: int) -> RegionView:

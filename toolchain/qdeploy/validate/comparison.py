@@ -178,7 +178,7 @@ def _growth(node: Node) -> tuple[float, float]:
     if isinstance(curve, PiecewiseLinear):
         steepest = max(abs(v) for v in curve.slopes.ravel().tolist())
     else:
-        steepest = Fraction(int(curve.slope(np.array([0]), 0, 60)[1][0]), 1 << 60)
+        steepest = Fraction(curve.steepest(60), 1 << 60)
     _, at_zero = op.enclose(node, zero, zero)
     return float(steepest) * (1 + 2.0**-40), float(abs(at_zero).max()) * (1 + 2.0**-40)
 

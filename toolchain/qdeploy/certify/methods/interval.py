@@ -11,6 +11,7 @@ class Interval:
 
     rank = 1
     free = True
+    looks = 0.0
 
     def survey(self, known: Analysis) -> Part | None:
         """Always possible."""

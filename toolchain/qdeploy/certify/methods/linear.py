@@ -11,6 +11,7 @@ class Linear:
 
     rank = 2
     free = True
+    looks = 1.0
 
     def survey(self, known: Analysis) -> Part | None:
         """Possible unless the network is too deep and wide."""

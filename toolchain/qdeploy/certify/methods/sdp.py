@@ -11,6 +11,7 @@ class Sdp:
 
     rank = 4
     free = False
+    looks = 0.5
 
     def survey(self, known: Analysis) -> Plan | None:
         """Count the variables of the cones; None where not even the smallest could be laid out."""

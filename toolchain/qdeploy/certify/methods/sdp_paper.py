@@ -22,6 +22,7 @@ class SdpPaper:
 
     rank = 9
     free = False
+    looks = 0.0
 
     def survey(self, known: Analysis) -> float | None:
         """Predict the seconds; None where an activation is no ReLU, or the cone too large."""

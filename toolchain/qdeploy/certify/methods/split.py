@@ -12,6 +12,7 @@ class Split:
 
     rank = 3
     free = False
+    looks = 4.0
 
     def survey(self, known: Analysis) -> Prices | None:
         """Predict what boxes cost; None where cutting is impossible or hopeless."""
@@ -21,7 +22,7 @@ class Split:
             pair = sharp_pair(known)
         except MismatchError:
             return None
-        return predict(pair, known.box)
+        return predict(known, pair)
 
     def pursue(self, question: Question, surveyed: Prices) -> Pursuit | None:
         """Grow a tree."""

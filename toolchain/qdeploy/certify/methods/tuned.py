@@ -12,6 +12,7 @@ class Tuned:
 
     rank = 5
     free = False
+    looks = 1.0
 
     def survey(self, known: Analysis) -> Prices | None:
         """Predict what turns cost; None where there is nothing to tune."""

@@ -5,6 +5,7 @@ folded like any other, and a Clip. What is no layer of its own (a Clip without l
 trace. Some exporters write Softsign out as x / (1 + |x|).
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -12,7 +13,8 @@ from math import prod
 
 import numpy as np
 
-from qdeploy.importer.operation import Family, Operation, Translation
+from qdeploy.importer.elements import LARGEST
+from qdeploy.importer.operation import Family, Operation
 from qdeploy.importer.shapes import broadcast_shape
 from qdeploy.importer.values import (
     UNCHANGED,
@@ -32,11 +34,8 @@ from qdeploy.ir import FractionArray, exact
 _LIMITS_ARE_INPUTS = 11
 """Since this opset Clip takes its limits as inputs."""
 
-_MOST_COMPARED = 8
-"""Inputs of Max and Min; exporters write two."""
-
-_UNLIMITED = Fraction(float(np.finfo(np.float32).max))
-"""What older opsets write for a limit that is not there."""
+_LARGEST_FLOAT = LARGEST["tensor(float)"]
+"""What Clip had for a limit that is not given, before they were inputs: whatever its type."""
 
 
 def _activation(op: Operation, name: str, parameters: Mapping[str, FractionArray]) -> Signal:
@@ -124,12 +123,39 @@ def _leaky(op: Operation, slope: FractionArray) -> Value:
 
 
 def _clip(op: Operation) -> Value:
-    signal, limits = _signal(op), {}
-    for index, (name, attribute) in enumerate((("lo", "min"), ("hi", "max")), 1):
-        limit = _limit(op, index, attribute)
+    limits: dict[str, Fraction] = {}
+    for index, (side, name) in enumerate((("lo", "min"), ("hi", "max")), 1):
+        limit = _limit(op, index, name)
         if limit is not None:
-            limits[name] = limit
-    return _clipped(op, signal, limits)
+            limits[side] = limit
+    return _clipped(op, _signal(op), limits)
+
+
+def _limit(op: Operation, index: int, name: str) -> Fraction | None:
+    """Return one limit of a Clip, None where there is none."""
+    if op.opset < _LIMITS_ARE_INPUTS:
+        default = float(-_LARGEST_FLOAT if name == "min" else _LARGEST_FLOAT)
+        value = op.attributes.get(name, default)
+        if not isinstance(value, float) or math.isnan(value):
+            raise op.bad_attribute(name, "a number")
+        return _within_type(op, value)
+    if not op.has(index):
+        return None
+    stored = op.constant(index, f"the {name}imum")
+    if stored.shape not in ((), (1,)):
+        raise op.refusal(
+            f"the {name}imum {stored.name!r} of operator 'Clip' is no single number",
+            "export it as a scalar",
+        )
+    return _number(op, stored)
+
+
+def _within_type(op: Operation, value: float | Fraction) -> Fraction:
+    """Return a limit that may be infinite as the last number of the tensor's type."""
+    largest = LARGEST[op.types[0]]
+    if isinstance(value, float) and math.isinf(value):
+        return largest if value > 0 else -largest
+    return Fraction(value)
 
 
 def _max(op: Operation) -> Value:
@@ -171,42 +197,34 @@ def _beside(op: Operation, signal: Signal, other: tuple[int, ...]) -> Signal:
 
 
 def _number(op: Operation, stored: Constant) -> Fraction:
-    """Return the one number a constant holds, or holds everywhere."""
-    values = exact(op.real(stored, "the constant").array).ravel()
-    if values.size == 0 or any(v != values[0] for v in values):
+    """Return the one number a constant holds, or holds everywhere; infinities end a range."""
+    op.require_reals(stored, "the constant")
+    values = stored.array.ravel()
+    if values.dtype.kind == "f" and bool(np.any(np.isnan(values))):
+        op.real(stored, "the constant")
+    if values.size == 0 or not bool(np.all(values == values[0])):
         raise op.refusal(
             f"the constant {stored.name!r} of operator {op.op_type!r} is no single number",
             "export it as a scalar",
         )
-    return Fraction(values[0])
-
-
-def _limit(op: Operation, index: int, name: str) -> Fraction | None:
-    if op.opset >= _LIMITS_ARE_INPUTS:
-        if name in op.attributes:
-            raise op.bad_attribute(name, f"possible since opset {_LIMITS_ARE_INPUTS}")
-        if not op.has(index):
-            return None
-        stored = op.reals(index, f"the {name}imum")
-        if prod(stored.shape) != 1:
-            raise op.refusal(
-                f"the {name}imum {stored.name!r} of operator 'Clip' is no single number",
-                "export it as a scalar",
-            )
-        return Fraction(exact(stored.array).ravel()[0])
-    limit = op.fraction(name, float(_UNLIMITED)) if name in op.attributes else _UNLIMITED
-    return None if abs(limit) >= _UNLIMITED else limit
+    (value,) = values[:1].tolist()
+    return _within_type(op, value)
 
 
 def _clipped(op: Operation, signal: Signal, limits: Mapping[str, Fraction]) -> Value:
-    if not limits:
-        return replace(signal, tensor=op.output)
-    if "lo" in limits and "hi" in limits and limits["lo"] >= limits["hi"]:
+    """Return the signal between `limits`; one at the end of its type's range limits nothing."""
+    largest = LARGEST[op.types[0]]
+    low, high = limits.get("lo", -largest), limits.get("hi", largest)
+    if low >= high:
         raise op.refusal(
-            f"operator {op.op_type!r} clips from {float(limits['lo'])} to {float(limits['hi'])}, "
+            f"operator {op.op_type!r} clips from {float(low)} to {float(high)}, "
             "which leaves a constant",
             "correct the limits and export anew",
         )
+    limits = {"lo": low} if low > -largest else {}
+    limits |= {"hi": high} if high < largest else {}
+    if not limits:
+        return replace(signal, tensor=op.output)
     below = signal.layer
     if isinstance(below, ActivationDraft) and signal.pending.is_identity:
         both = _intersection(below, limits)
@@ -257,17 +275,17 @@ def _hard_sigmoid(op: Operation) -> Value:
 
 FAMILY = Family(
     {
-        "Abs": Translation(_abs, (1, 1)),
-        "Clip": Translation(_clip, (1, 3), frozenset({"min", "max"})),
-        "Elu": Translation(_elu, (1, 1), frozenset({"alpha"})),
-        "HardSigmoid": Translation(_hard_sigmoid, (1, 1), frozenset({"alpha", "beta"})),
-        "LeakyRelu": Translation(_leaky_relu, (1, 1), frozenset({"alpha"})),
-        "Max": Translation(_max, (1, _MOST_COMPARED)),
-        "Min": Translation(_min, (1, _MOST_COMPARED)),
-        "PRelu": Translation(_prelu, (2, 2)),
-        "Relu": Translation(_relu, (1, 1)),
-        "Sigmoid": Translation(_sigmoid, (1, 1)),
-        "Softsign": Translation(_softsign, (1, 1)),
-        "Tanh": Translation(_tanh, (1, 1)),
+        "Abs": _abs,
+        "Clip": _clip,
+        "Elu": _elu,
+        "HardSigmoid": _hard_sigmoid,
+        "LeakyRelu": _leaky_relu,
+        "Max": _max,
+        "Min": _min,
+        "PRelu": _prelu,
+        "Relu": _relu,
+        "Sigmoid": _sigmoid,
+        "Softsign": _softsign,
+        "Tanh": _tanh,
     }
 )

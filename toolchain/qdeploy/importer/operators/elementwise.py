@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from qdeploy.importer.operation import Family, Operation, Translation
+from qdeploy.importer.operation import Family, Operation
 from qdeploy.importer.operators.activations import softsign_written_out
 from qdeploy.importer.shapes import broadcast_shape
 from qdeploy.importer.values import (
@@ -91,8 +91,7 @@ def _spread(
 
 
 def _applied(op: Operation, signal: Signal, shape: tuple[int, ...], affine: Affine) -> Signal:
-    moved = with_affine(signal, affine, op.step)
-    return Signal(shape, op.output, moved.layer, moved.pending, moved.trail)
+    return replace(with_affine(signal, affine, op.step), shape=shape, tensor=op.output)
 
 
 def _refuse_zero_divisor(op: Operation, divisor: Constant) -> None:
@@ -106,7 +105,8 @@ def _folded(op: Operation, left: Constant, right: Constant) -> Constant:
     shape = broadcast_shape(op, left.shape, right.shape)
     _refuse_zero_divisor(op, right)
     result = _ARITHMETIC[op.op_type](exact(left.array), exact(right.array))
-    return constant_of(np.asarray(result, dtype=object).reshape(shape), op.output)
+    folded = constant_of(np.asarray(result, dtype=object).reshape(shape), op.output)
+    return op.representable(folded)
 
 
 def _times(values: FractionArray) -> Affine:
@@ -140,15 +140,31 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def _scaler(op: Operation) -> Value:
-    """Translate (x - offset) * scale along the last axis, one number or one each."""
-    value = op.operand(0)
+    """Translate (x - offset) * scale, one number for all or one for each of the last axis.
+
+    What it reads may be integers: its result never is.
+    """
+    value = op.value(0)
     if isinstance(value, Constant):
         raise op.refusal("operator 'Scaler' scales a constant", "export the model anew")
     offset = Constant(f"{op.name}.offset", Kind.REAL, _floats(op, "offset"))
     scale = Constant(f"{op.name}.scale", Kind.REAL, _floats(op, "scale"))
-    shape, offsets = _spread(op, value, offset)
+    _require_features(op, value, offset.shape, scale.shape)
+    _, offsets = _spread(op, value, offset)
     _, scales = _spread(op, value, scale)
-    return _applied(op, value, shape, _minus(offsets).then(_times(scales)))
+    affine = _minus(offsets).then(_times(scales))
+    return _applied(op, replace(value, real=True), value.shape, affine)
+
+
+def _require_features(op: Operation, signal: Signal, *sizes: tuple[int, ...]) -> None:
+    """Refuse what the standard leaves open: more axes, or offsets and scales that differ."""
+    one_each = (len(signal.shape) <= 2 and sizes[0] == signal.shape[-1:]) or sizes[0] == (1,)  # noqa: PLR2004  [N, features]
+    if not one_each or sizes[0] != sizes[1]:
+        raise op.refusal(
+            f"operator 'Scaler' has {sizes[0][0]} offsets and {sizes[1][0]} scales "
+            f"for a tensor of shape {list(signal.shape)}",
+            "export with one of each, or one for each feature of a tensor [1, features]",
+        )
 
 
 def _floats(op: Operation, name: str) -> Any:  # noqa: ANN401  numpy's own array type
@@ -163,7 +179,7 @@ def _floats(op: Operation, name: str) -> Any:  # noqa: ANN401  numpy's own array
 
 FAMILY = Family(
     {
-        **{name: Translation(_arithmetic, (2, 2)) for name in ("Add", "Sub", "Mul", "Div")},
-        "ai.onnx.ml::Scaler": Translation(_scaler, (1, 1), frozenset({"offset", "scale"})),
+        **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _arithmetic),
+        "ai.onnx.ml::Scaler": _scaler,
     }
 )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy.importer.operation import Family, Operation, Translation
+from qdeploy.importer.operation import Family, Operation
 from qdeploy.importer.shapes import broadcast_shape, checked_shape, product_shape
 from qdeploy.importer.values import UNCHANGED, Affine, Constant, Signal, Value, through_dense
 from qdeploy.ir import exact
@@ -90,7 +90,7 @@ def _gemm(op: Operation) -> Value:
             f"and {list(right.shape)}",
             "flatten the input before the first layer",
         )
-    turn_left, turn_right = _flag(op, "transA"), _flag(op, "transB")
+    turn_left, turn_right = op.flag("transA"), op.flag("transB")
     shape = product_shape(op, _turned(left.shape, turn_left), _turned(right.shape, turn_right))
     after = _scaled_and_shifted(op, shape)
     if isinstance(left, Signal) and isinstance(right, Constant):
@@ -102,13 +102,6 @@ def _gemm(op: Operation) -> Value:
         matrix = op.real(left, _MATRIX).array
         return _dense(op, right, matrix.T if turn_left else matrix, after, shape)
     raise _no_matrix(op, left)
-
-
-def _flag(op: Operation, name: str) -> bool:
-    value = op.integer(name, 0)
-    if value not in (0, 1):
-        raise op.bad_attribute(name, "0 or 1")
-    return value == 1
 
 
 def _turned(shape: tuple[int, ...], turn: bool) -> tuple[int, ...]:  # noqa: FBT001  ONNX's own flag
@@ -133,9 +126,4 @@ def _scaled_and_shifted(op: Operation, shape: tuple[int, ...]) -> Affine:
     return UNCHANGED.then(Affine(scale, np.asarray(shift, dtype=object)))
 
 
-FAMILY = Family(
-    {
-        "Gemm": Translation(_gemm, (2, 3), frozenset({"alpha", "beta", "transA", "transB"})),
-        "MatMul": Translation(_matmul, (2, 2)),
-    }
-)
+FAMILY = Family({"Gemm": _gemm, "MatMul": _matmul})

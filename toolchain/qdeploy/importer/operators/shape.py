@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from qdeploy.importer.operation import Family, Operation, Translation
+from qdeploy.importer.operation import Family, Operation
 from qdeploy.importer.operators.tails import joined
 from qdeploy.importer.shapes import checked_shape
 from qdeploy.importer.values import Constant, Kind, Signal, Value
 
+_NEGATIVE_AXES = 11
+"""Since this opset negative axes count from the end; before, shape inference went wrong on them."""
 _AXES_ARE_AN_INPUT = 13
 """Since this opset Squeeze and Unsqueeze take their axes as an input."""
 
@@ -28,17 +30,23 @@ def _reshaped(op: Operation, value: Signal | Constant, shape: tuple[int, ...]) -
 
 
 def _flatten(op: Operation) -> Value:
-    value = op.operand(0)
+    value = op.value(0)
     axis = op.integer("axis", 1)
     rank = len(value.shape)
+    _refuse_negative(op, "axis", axis)
     front = axis if axis == rank else op.axis(axis, rank)
     return _reshaped(op, value, (prod(value.shape[:front]), prod(value.shape[front:])))
 
 
+def _refuse_negative(op: Operation, name: str, *axes: int) -> None:
+    if op.opset < _NEGATIVE_AXES and min(axes, default=0) < 0:
+        raise op.bad_attribute(name, f"without negative numbers, as before opset {_NEGATIVE_AXES}")
+
+
 def _reshape(op: Operation) -> Value:
-    value = op.operand(0)
+    value = op.value(0)
     wanted = op.integers(1, "the shape")
-    keep_zero = op.integer("allowzero", 0) == 1
+    keep_zero = op.flag("allowzero")
     return _reshaped(op, value, _resolved(op, wanted, value.shape, keep_zero=keep_zero))
 
 
@@ -58,22 +66,12 @@ def _resolved(
     return tuple(prod(shape) // known if d == -1 else d for d in copied)
 
 
-def _axes(op: Operation) -> tuple[int, ...] | None:
+def _axes(op: Operation, fewest_axes: int) -> tuple[int, ...] | None:
     if op.opset < _AXES_ARE_AN_INPUT:
-        if op.has(1):
-            raise op.refusal(
-                f"operator {op.op_type!r} has an input 'axes', which opset {op.opset} "
-                "does not know",
-                "export the model anew",
-            )
-        return op.integer_list("axes")
-    if "axes" in op.attributes:
-        raise op.refusal(
-            f"operator {op.op_type!r} has an attribute 'axes', which opset {op.opset} "
-            "does not know",
-            "export the model anew",
-        )
-    return op.integers(1, "the list of axes") if op.has(1) else None
+        axes = op.integer_list("axes")
+        _refuse_negative(op, "axes", *(axes or ()))
+        return axes
+    return op.integers(1, "the list of axes", fewest_axes) if op.has(1) else None
 
 
 def _distinct(op: Operation, axes: tuple[int, ...], rank: int) -> set[int]:
@@ -86,8 +84,13 @@ def _distinct(op: Operation, axes: tuple[int, ...], rank: int) -> set[int]:
 
 
 def _squeeze(op: Operation) -> Value:
-    value = op.operand(0)
-    axes = _axes(op)
+    value = op.value(0)
+    axes = _axes(op, 1)
+    if axes == () or (axes is None and len(op.inputs) > 1):
+        raise op.refusal(
+            "operator 'Squeeze' has an empty list of axes, which some read as none and some as all",
+            "export with the axes that are to go",
+        )
     ones = {i for i, extent in enumerate(value.shape) if extent == 1}
     chosen = ones if axes is None else _distinct(op, axes, len(value.shape))
     if not chosen <= ones:
@@ -99,10 +102,8 @@ def _squeeze(op: Operation) -> Value:
 
 
 def _unsqueeze(op: Operation) -> Value:
-    value = op.operand(0)
-    axes = _axes(op)
-    if axes is None:
-        raise op.refusal("operator 'Unsqueeze' lacks its axes", "export the model anew")
+    value = op.value(0)
+    axes = _axes(op, 0) or ()
     rank = len(value.shape) + len(axes)
     chosen = _distinct(op, axes, rank)
     old = iter(value.shape)
@@ -110,7 +111,7 @@ def _unsqueeze(op: Operation) -> Value:
 
 
 def _transpose(op: Operation) -> Value:
-    value = op.operand(0)
+    value = op.value(0)
     rank = len(value.shape)
     listed = op.integer_list("perm")
     order = tuple(reversed(range(rank))) if listed is None else listed
@@ -128,17 +129,27 @@ def _transpose(op: Operation) -> Value:
 
 
 def _shape(op: Operation) -> Value:
-    extents = op.operand(0).shape
+    extents = op.value(0).shape
     start, end = op.integer("start", 0), op.integer("end", len(extents))
     return _indices(op, np.array(extents[start:end], dtype=np.int64))
 
 
 def _gather(op: Operation) -> Value:
     """Translate picking from a list of extents, as exporters do to build a shape."""
+    if isinstance(op.operands[1], Signal):
+        raise op.refusal(
+            "operator 'Gather' looks the network's input up in a table",
+            "do that before the network: export it from the result of the look-up on",
+        )
+    if isinstance(op.operands[0], Signal):
+        raise op.refusal(
+            "operator 'Gather' picks elements of a tensor that depends on the network's input",
+            "export a network that reads all of its input; what is picked can also be written "
+            "as a MatMul with a matrix of zeros and ones",
+        )
     source = op.integers(0, "the data")
     index = op.constant(1, "the index")
-    if index.kind is not Kind.INTEGER or op.integer("axis", 0) != 0:
-        raise op.refusal("operator 'Gather' does not pick from a shape", "export static shapes")
+    op.axis(op.integer("axis", 0), 1)
     picks = [source[op.axis(int(i), len(source))] for i in index.array.ravel()]
     return _indices(op, np.array(picks, dtype=np.int64).reshape(index.shape))
 
@@ -147,6 +158,7 @@ def _concat(op: Operation) -> Value:
     """Translate joining lists of extents, as exporters do to build a shape; or p and 1 - p."""
     if any(isinstance(value, Signal) for value in op.operands):
         return joined(op)
+    op.axis(op.integer("axis"), 1)
     parts = [op.integers(i, "a part") for i in range(len(op.operands))]
     return _indices(op, np.array([v for part in parts for v in part], dtype=np.int64))
 
@@ -157,13 +169,13 @@ def _indices(op: Operation, values: Any) -> Constant:  # noqa: ANN401  numpy's o
 
 FAMILY = Family(
     {
-        "Concat": Translation(_concat, (1, 8), frozenset({"axis"})),
-        "Flatten": Translation(_flatten, (1, 1), frozenset({"axis"})),
-        "Gather": Translation(_gather, (2, 2), frozenset({"axis"})),
-        "Reshape": Translation(_reshape, (2, 2), frozenset({"allowzero"})),
-        "Shape": Translation(_shape, (1, 1), frozenset({"start", "end"})),
-        "Squeeze": Translation(_squeeze, (1, 2), frozenset({"axes"})),
-        "Transpose": Translation(_transpose, (1, 1), frozenset({"perm"})),
-        "Unsqueeze": Translation(_unsqueeze, (1, 2), frozenset({"axes"})),
+        "Concat": _concat,
+        "Flatten": _flatten,
+        "Gather": _gather,
+        "Reshape": _reshape,
+        "Shape": _shape,
+        "Squeeze": _squeeze,
+        "Transpose": _transpose,
+        "Unsqueeze": _unsqueeze,
     }
 )

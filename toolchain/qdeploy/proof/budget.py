@@ -1,0 +1,32 @@
+"""How much work a check may take: one account over everything that a certificate asks for.
+
+An operation is one step of a vectorised calculation, about 4 nanoseconds on a PC of 2024 (measured
+in benchmarks/). What a piece of work costs is estimated from its sizes before it is begun.
+"""
+
+from qdeploy.diagnostics import RefusedError
+
+SECONDS_PER_OPERATION = 4e-9
+DEFAULT_OPERATIONS = 1_000_000_000_000
+"""About an hour."""
+
+
+class Budget:
+    """An account of operations."""
+
+    def __init__(self, operations: int = DEFAULT_OPERATIONS) -> None:
+        self.operations = operations
+        self.spent = 0
+
+    def charge(self, operations: int, place: str) -> None:
+        """Pay for work that is about to begin.
+
+        Raises:
+            RefusedError: it is beyond what the whole check may take; `place` says what asks for it.
+        """
+        self.spent += operations
+        if self.spent > self.operations:
+            raise RefusedError(
+                f"{place}: checking this would take more than {self.operations:.3g} operations",
+                fix="allow more with --operations, if the certificate is one to wait for",
+            )
