@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 import pytest
 from qdeploy import ops, quantize
-from qdeploy.certify import attack_relaxed
-from qdeploy.certify.attack import attack
+from qdeploy.certifier import attack_relaxed
+from qdeploy.certifier.attack import attack
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import Box, FixedNetwork, Network, QuantizeRequest
 from qdeploy.proof import kernel, ranges
