@@ -211,7 +211,7 @@ def load(folder: Path | str, **options: Unpack[LoadOptions]) -> Loaded:
 
 
 def _path(name: str, value: object) -> Path:
-    return Path(check_value(name, value, Path | str))
+    return Path(check_value(name, value, Path | str, needed=True))
 
 
 def _options(
