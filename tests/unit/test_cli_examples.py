@@ -66,9 +66,9 @@ def test_the_readmes_python_runs_and_answers_yes(folder):
     line = [sys.executable, "-c", block("python")]
     done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    answer, outputs, _, bound, *problem = done.stdout.splitlines()
+    answer, first_row, _, bound, *problem = done.stdout.splitlines()
     assert answer.startswith("yes 0.")
-    assert re.fullmatch(r"\[\[-?[0-9.]+ *\]", outputs)
+    assert re.fullmatch(r"\[\[ *-?[0-9.]+ *\]", first_row)
     assert re.fullmatch(r"0\.[0-9]+ True", bound)
     assert problem[0] == "certify() has no argument 'input'"
     assert "did you mean inputs?" in problem[1]
