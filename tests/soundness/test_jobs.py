@@ -229,13 +229,14 @@ def test_a_search_that_an_import_began_can_be_interrupted(tmp_path: Path) -> Non
 
 
 def test_a_killed_search_leaves_the_earlier_certificate_and_no_process(tmp_path: Path) -> None:
-    (tmp_path / "c.json").write_text("an earlier certificate")
+    earlier = certificate(CASES["one input"][0], work=0.0)
+    (tmp_path / "c.json").write_bytes(earlier)
     process = subprocess.Popen(long_search(tmp_path, "--jobs", "2"), stderr=subprocess.DEVNULL)
     workers = wait_for_children(process)
     process.kill()
     process.wait()
     assert [path.name for path in tmp_path.iterdir()] == ["c.json"]
-    assert (tmp_path / "c.json").read_text() == "an earlier certificate"
+    assert (tmp_path / "c.json").read_bytes() == earlier
     _, alive = psutil.wait_procs(workers, timeout=60)
     assert alive == []
 

@@ -226,7 +226,7 @@ def test_what_is_no_path_is_refused_where_one_is_needed(name, value):
 @pytest.mark.parametrize(
     ("call", "what"),
     [
-        (lambda: qdeploy.compare("a", "b"), "compare() needs inputs"),
+        (lambda: qdeploy.compare("a", "b", None), "inputs must be a path or text, not None"),
         (lambda: qdeploy.compare("a", None, inputs="-1:1"), "second must be a path or text"),
         (lambda: qdeploy.compare("a", "b", inputs="-1:1", relations="equal"), "'relations'"),
         (lambda: qdeploy.validate("out", vectors=1.5), "vectors must be a path or text or a whole"),
