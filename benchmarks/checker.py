@@ -29,8 +29,8 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from qdeploy import proof, quantize
-from qdeploy.certify.semidefinite import Facts, repair
-from qdeploy.certify.solvers import Candidate
+from qdeploy.certifier.semidefinite import Facts, repair
+from qdeploy.certifier.solvers import Candidate
 from qdeploy.ir import Box, FixedNetwork, Network, QuantizeRequest
 from qdeploy.proof import Certificate, kernel, sides, tree
 from qdeploy.proof.certificate import ConePart, Part, SignedDual, SplitPart

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from qdeploy import importer, quantize
-from qdeploy.certify import DecideRequest, decide
+from qdeploy.certifier import DecideRequest, decide
 from qdeploy.ir import Box, FixedNetwork, Network, QuantizeRequest
 from qdeploy.proof import DecisionKind, decision
 from rich.console import Console

@@ -27,8 +27,8 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from qdeploy import certify, quantize
-from qdeploy.certify import CertifyRequest, Crew
+from qdeploy import certifier, quantize
+from qdeploy.certifier import CertifyRequest, Crew
 from qdeploy.ir import Box, Network, QuantizeRequest
 from support.networks import build_network
 
@@ -95,7 +95,7 @@ def measure_here(setting: Setting) -> dict[str, float]:
     program = quantize.run(network, QuantizeRequest(regions, bits=8))
     own, clock = time.process_time(), time.perf_counter()
     request = CertifyRequest(work=setting.work, attack_budget=5000)
-    found = certify.run(network, program, regions, request, crew=Crew(setting.jobs))
+    found = certifier.run(network, program, regions, request, crew=Crew(setting.jobs))
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     peaks = [
         resource.getrusage(who).ru_maxrss

@@ -33,10 +33,10 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from qdeploy import certify, ops, proof, quantize
-from qdeploy.certify import CertifyRequest
-from qdeploy.certify import similarity as search
-from qdeploy.certify.similarity import SimilarityRequest, Weights
+from qdeploy import certifier, ops, proof, quantize
+from qdeploy.certifier import CertifyRequest
+from qdeploy.certifier import similarity as search
+from qdeploy.certifier.similarity import SimilarityRequest, Weights
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import Activations, Box, FractionArray, Network, QuantizeRequest, exact
 from qdeploy.proof.similarity import Constraints, ProvenSimilarity, Question, Relation
@@ -328,7 +328,7 @@ def program_row(
     for name, methods in kinds.items():
         spend = CertifyRequest(work=MANY if name == "sdp-paper" else 60.0, methods=methods)
         started = time.process_time()
-        certificate = certify.run(network, program, (UNIT,), spend)
+        certificate = certifier.run(network, program, (UNIT,), spend)
         row[f"{name}, s"] = time.process_time() - started
         (proven,) = proof.check(network, certificate)
         if Fraction(proven.linf) < worst:

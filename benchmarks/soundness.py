@@ -23,9 +23,9 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from qdeploy import certify, proof, quantize
-from qdeploy.certify import CertifyRequest
-from qdeploy.certify.attack import attack
+from qdeploy import certifier, proof, quantize
+from qdeploy.certifier import CertifyRequest
+from qdeploy.certifier.attack import attack
 from qdeploy.diagnostics import QdeployError
 from qdeploy.ir import FixedNetwork, Network
 from support.networks import random_network, random_request
@@ -56,7 +56,7 @@ def tried(network: Network, seed: int, inputs: int) -> list[Tried]:
     """Certify, check and attack one network over its regions."""
     request = random_request(seed, network)
     program = quantize.run(network, request)
-    certificate = certify.run(network, program, request.regions, CertifyRequest(work=WORK))
+    certificate = certifier.run(network, program, request.regions, CertifyRequest(work=WORK))
     again = proof.read(proof.write(proof.attest(certificate))).certificate
     results = []
     for proven in proof.check(network, again):

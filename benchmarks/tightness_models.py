@@ -19,8 +19,8 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from qdeploy import certify, importer, proof, quantize
-from qdeploy.certify import CertifyRequest, attack_relaxed
+from qdeploy import certifier, importer, proof, quantize
+from qdeploy.certifier import CertifyRequest, attack_relaxed
 from qdeploy.ir import Box, Network, QuantizeRequest
 from rich.console import Console
 from rich.table import Table
@@ -129,7 +129,7 @@ def measure(case: Case, network: Network) -> dict[str, float | str]:
     """Certify, check and attack one case."""
     program = quantize.run(network, QuantizeRequest((case.box,), bits=case.bits))
     started = time.process_time()
-    certificate = certify.run(network, program, (case.box,), CertifyRequest(work=case.seconds))
+    certificate = certifier.run(network, program, (case.box,), CertifyRequest(work=case.seconds))
     found = time.process_time()
     (proven,) = proof.check(network, certificate)
     checked = time.process_time()

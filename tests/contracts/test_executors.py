@@ -9,9 +9,9 @@ import psutil
 import pytest
 from distributed import LocalCluster
 from qdeploy import quantize
-from qdeploy.certify import Crew
-from qdeploy.certify.executors import dask, known_executors, open_executor, pool
-from qdeploy.certify.tasks import Scene, Task
+from qdeploy.certifier import Crew
+from qdeploy.certifier.executors import dask, known_executors, open_executor, pool
+from qdeploy.certifier.tasks import Scene, Task
 from qdeploy.diagnostics import MissingToolError, RefusedError
 from qdeploy.ir import Box, QuantizeRequest
 from support import tasks

@@ -18,7 +18,7 @@ PARSERS = {
 MODE = re.compile(r"[rbt+]*r[rbt+]*")
 OURS = {
     # What comes with qdeploy, or a tool just wrote into a folder of our own; pipes and locks.
-    "certify/executors/_worker.py",
+    "certifier/executors/_worker.py",
     "cli/_shell.py",
     "crossbuild/_build.py",
     "crossbuild/_stack.py",

@@ -39,7 +39,7 @@ ALLOWED = {
     "deploy/emulators/_child.py": {"open"},
 }
 IN_MEMORY = {"pipeline/outfolder.py": {"savez"}}
-PIPES = {"certify/executors/_worker.py": {"fdopen"}}
+PIPES = {"certifier/executors/_worker.py": {"fdopen"}}
 
 
 def writes(path):

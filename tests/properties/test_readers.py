@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from qdeploy import boards, certify, proof, quantize, validate
-from qdeploy.certify import CertifyRequest
+from qdeploy import boards, certifier, proof, quantize, validator
+from qdeploy.certifier import CertifyRequest
 from qdeploy.cli._options import _load_toml
 from qdeploy.diagnostics import InputError, QdeployError, RefusedError
 from qdeploy.importer import read_regions
@@ -106,7 +106,7 @@ def test_vectors(content, pair, tmp_path):
     path = tmp_path / "x.npz"
     path.write_bytes(content)
     with contextlib.suppress(InputError):
-        assert np.isfinite(validate.read_vectors(path, *pair).x).all()
+        assert np.isfinite(validator.read_vectors(path, *pair).x).all()
 
 
 @SETTINGS
@@ -150,7 +150,7 @@ def certificate():
     box = Box((Fraction(-1),), (Fraction(1),))
     program = quantize.run(network, QuantizeRequest((box,), bits=8))
     spend = CertifyRequest(attack_budget=500, methods=frozenset({"sdp"}))
-    return json.loads(proof.write(proof.attest(certify.run(network, program, (box,), spend))))
+    return json.loads(proof.write(proof.attest(certifier.run(network, program, (box,), spend))))
 
 
 LEAVES = NESTED | st.sampled_from(

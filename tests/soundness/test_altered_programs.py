@@ -10,8 +10,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from qdeploy import certify, proof, quantize
-from qdeploy.certify import CertifyRequest
+from qdeploy import certifier, proof, quantize
+from qdeploy.certifier import CertifyRequest
 from qdeploy.diagnostics import RefusedError
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import (
@@ -58,7 +58,7 @@ def with_bias(program: FixedNetwork, index: int, value: Fraction) -> FixedNetwor
 
 def certified(network: Network, program: FixedNetwork, box: Box) -> proof.Proven:
     """Prove a program, showing an attack where it does no harm."""
-    certificate = certify.run(network, program, (box,), SPEND)
+    certificate = certifier.run(network, program, (box,), SPEND)
     harmless = kernel.witness(
         network, program, tuple((a + b) / 2 for a, b in zip(box.lo, box.hi, strict=True))
     )

@@ -10,9 +10,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from qdeploy import certify, ops, proof, quantize
-from qdeploy.certify import CertifyRequest
-from qdeploy.certify.attack import attack
+from qdeploy import certifier, ops, proof, quantize
+from qdeploy.certifier import CertifyRequest
+from qdeploy.certifier.attack import attack
 from qdeploy.diagnostics import RefusedError
 from qdeploy.fixedpoint import QFormat, Rounding, encode
 from qdeploy.ir import Accumulator, Activations, Box, FixedNetwork, Network, QuantizeRequest, exact
@@ -48,7 +48,7 @@ def test_attacks_on_random_programs_never_exceed_the_bound(chunk: int) -> None:
         network = random_network(seed)
         request = random_request(seed, network)
         program = quantize.run(network, request)
-        certificate = certify.run(network, program, request.regions, SPEND)
+        certificate = certifier.run(network, program, request.regions, SPEND)
         again = proof.read(proof.write(proof.attest(certificate))).certificate
         for proven in proof.check(network, again):
             tried += assert_bounded(network, program, proven, seed)
@@ -82,7 +82,7 @@ def test_paper_networks_against_their_exact_worst_case(
     program = paper_program(network, rounding)
     limit = 8.0 if rounding is Rounding.TRUNC else 0.5
     spend = CertifyRequest(work=limit, methods=frozenset({"sdp"}))
-    certificate = certify.run(network, program, (UNIT_BOX,), spend)
+    certificate = certifier.run(network, program, (UNIT_BOX,), spend)
     (proven,) = proof.check(network, certificate)
     (worst,) = worst_deviation(network, program, UNIT_BOX)
     assert worst <= proven.linf
@@ -106,7 +106,7 @@ def eight_bit_pair(seed: int) -> tuple[Network, FixedNetwork, Box]:
 def test_every_input_code_of_two_input_programs(seed: int) -> None:
     """All codes, each at its own value: the deviation found is true and stays below the bound."""
     network, program, box = eight_bit_pair(seed)
-    (proven,) = proof.check(network, certify.run(network, program, (box,), SPEND))
+    (proven,) = proof.check(network, certifier.run(network, program, (box,), SPEND))
     fmt = program.input.format
     low, high = (
         input_cells(fmt, program.input.rounding, box.lo[0], box.hi[0])[i][0] for i in (0, -1)
@@ -249,7 +249,7 @@ def test_a_wrong_kernel_is_caught(damage, monkeypatch: pytest.MonkeyPatch) -> No
 def test_exact_evaluation_is_the_yardstick() -> None:
     """The witness is evaluated without rounding, so a float error cannot shrink a deviation."""
     network, program, box = eight_bit_pair(1)
-    claim = certify.run(network, program, (box,), SPEND).regions[0]
+    claim = certifier.run(network, program, (box,), SPEND).regions[0]
     x = claim.attack.x
     real = ops.evaluate_exact(network, exact([list(x)]))[0]
     code = quantize_input(program, x)

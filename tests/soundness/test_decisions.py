@@ -15,10 +15,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from qdeploy import certify, ops, proof, quantize
-from qdeploy.certify import CertifyRequest, DecideRequest
-from qdeploy.certify.decide import _cut_up, _winners
-from qdeploy.certify.tasks import Scene
+from qdeploy import certifier, ops, proof, quantize
+from qdeploy.certifier import CertifyRequest, DecideRequest
+from qdeploy.certifier.decide import _cut_up, _winners
+from qdeploy.certifier.tasks import Scene
 from qdeploy.diagnostics import RefusedError, UsageError
 from qdeploy.fixedpoint import QFormat, Rounding, round_fraction
 from qdeploy.ir import Box, FixedNetwork, Network, QuantizeRequest, exact
@@ -247,8 +247,8 @@ def decided(seed: int, kind: DecisionKind, count: int = 12) -> tuple[Network, pr
     network, program = tiny(seed)
     boxes = small_boxes(seed, count)
     spend = CertifyRequest(work=0.01, attack_budget=100, methods=frozenset())
-    certificate = certify.run(network, program, boxes, spend)
-    claim = certify.decide(network, program, boxes, DecideRequest(kind, 0.5), lambda _: None)
+    certificate = certifier.run(network, program, boxes, spend)
+    claim = certifier.decide(network, program, boxes, DecideRequest(kind, 0.5), lambda _: None)
     return network, dataclasses.replace(certificate, decision=claim)
 
 
@@ -291,7 +291,7 @@ def test_cutting_decides_what_the_whole_region_does_not():
         network, program = tiny(seed)
         box = Box((Fraction(-1, 4),) * 2, (Fraction(1, 4),) * 2)
         asked = DecideRequest(DecisionKind.ARGMAX, 5.0)
-        claim = certify.decide(network, program, (box,), asked, lambda _: None)
+        claim = certifier.decide(network, program, (box,), asked, lambda _: None)
         (case,) = claim.cases
         if isinstance(case, Unchanged) and case.device != FULL:
             assert decision.check(Pairs(network, program), claim, (box,), Budget()) == (
@@ -305,7 +305,7 @@ def test_cutting_decides_what_the_whole_region_does_not():
 def open_cases(network: Network, program: FixedNetwork, seconds: float, jobs: int) -> DecisionClaim:
     boxes = small_boxes(4, 40)
     asked = DecideRequest(DecisionKind.ARGMAX, seconds)
-    return certify.decide(network, program, boxes, asked, lambda _: None, certify.Crew(jobs))
+    return certifier.decide(network, program, boxes, asked, lambda _: None, certifier.Crew(jobs))
 
 
 def test_decisions_do_not_depend_on_who_computes_them():
@@ -564,4 +564,4 @@ def test_outputs_behind_another_activation_are_not_decided():
     program = quantize.run(network, QuantizeRequest((box,), bits=8))
     asked = DecideRequest(DecisionKind.ARGMAX, 1.0)
     with pytest.raises(UsageError, match="last activation other than ReLU"):
-        certify.decide(network, program, (box,), asked, lambda _: None)
+        certifier.decide(network, program, (box,), asked, lambda _: None)

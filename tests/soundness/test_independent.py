@@ -17,10 +17,10 @@ from functools import cache
 
 import numpy as np
 import pytest
-from qdeploy import certify, proof, quantize, reduce
-from qdeploy.certify import CertifyRequest
-from qdeploy.certify.semidefinite import Facts, repair
-from qdeploy.certify.solvers import Candidate
+from qdeploy import certifier, proof, quantize, reduce
+from qdeploy.certifier import CertifyRequest
+from qdeploy.certifier.semidefinite import Facts, repair
+from qdeploy.certifier.solvers import Candidate
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import Box, FixedNetwork, Network, QuantizeRequest
 from qdeploy.proof import Certificate, cone, kernel, sides, tree, tuned
@@ -92,7 +92,7 @@ def case(name: str) -> Case:
     request = QuantizeRequest((box,), bits=8, rounding=rounding, input_format=QFormat(1, 5))
     program = quantize.run(network, request)
     spend = CertifyRequest(work=4.0, attack_budget=500, methods=frozenset({"sdp"}))
-    certificate = certify.run(network, program, (box,), spend)
+    certificate = certifier.run(network, program, (box,), spend)
     return Case(network, box, proof.write(proof.attest(certificate)))
 
 
@@ -520,7 +520,7 @@ def leaf_by_leaf(here: Case):
 def searched(network: Network, program: FixedNetwork, *methods: str, places=None) -> Case:
     beside = proof.side_by_side(network, program, places)
     spend = CertifyRequest(work=3.0, attack_budget=500, methods=frozenset(methods))
-    found = certify.run(*beside, (UNIT,), spend)
+    found = certifier.run(*beside, (UNIT,), spend)
     written = dataclasses.replace(found, program=program, places=places)
     return Case(network, UNIT, proof.write(proof.attest(written)))
 

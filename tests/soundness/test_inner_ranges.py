@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qdeploy import certify, proof, quantize
-from qdeploy.certify import CertifyRequest
+from qdeploy import certifier, proof, quantize
+from qdeploy.certifier import CertifyRequest
 from qdeploy.diagnostics import RefusedError
 from qdeploy.fixedpoint import Rounding
 from qdeploy.ir import Box, Network, QuantizeRequest
@@ -43,7 +43,7 @@ def network() -> Network:
 def text(network: Network) -> bytes:
     program = quantize.run(network, QuantizeRequest((UNIT,), bits=6))
     spend = CertifyRequest(work=WORK, attack_budget=500, methods=frozenset({"sdp"}))
-    return proof.write(proof.attest(certify.run(network, program, (UNIT,), spend)))
+    return proof.write(proof.attest(certifier.run(network, program, (UNIT,), spend)))
 
 
 def cone_of(text: bytes) -> ConePart:
@@ -265,7 +265,7 @@ def test_ranges_inside_of_wide_networks_are_proven_on_a_coarse_grid(
     monkeypatch.setattr(kernel, "LARGEST_FINE_ANALYSIS", 0)
     program = quantize.run(network, QuantizeRequest((UNIT,), bits=6, rounding=Rounding.TRUNC))
     spend = CertifyRequest(work=1.0, attack_budget=500, methods=frozenset({"sdp"}))
-    found = proof.attest(certify.run(network, program, (UNIT,), spend))
+    found = proof.attest(certifier.run(network, program, (UNIT,), spend))
     again = proof.read(proof.write(found)).certificate
     known = kernel.analysis(network, program, UNIT)
     assert known.tight.layers[1].d.lo.dtype == np.int64

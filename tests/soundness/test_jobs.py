@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from qdeploy import certify, proof, quantize
-from qdeploy.certify import CertifyRequest, Crew
-from qdeploy.certify.executors import pool
+from qdeploy import certifier, proof, quantize
+from qdeploy.certifier import CertifyRequest, Crew
+from qdeploy.certifier.executors import pool
 from qdeploy.ir import Box, FixedNetwork, Network, QuantizeRequest
 from support.controller import command, write_dense_chain
 from support.networks import build_network, paper_network
@@ -49,7 +49,7 @@ def case(network: Network, bits: int = 8, regions: int = 1) -> Case:
 
 def certificate(of: Case, crew: Crew = ALONE, **spend: float) -> bytes:
     request = CertifyRequest(**spend, attack_budget=2000)
-    return proof.write(proof.attest(certify.run(*of, request, crew=crew)))
+    return proof.write(proof.attest(certifier.run(*of, request, crew=crew)))
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_more_work_never_gives_a_larger_bound(name: str) -> None:
 def test_the_work_is_recorded_and_the_clock_is_not() -> None:
     of, _ = CASES["one input"]
     assert proof.read(certificate(of, work=0.5)).certificate.work == 0.5
-    assert proof.read(certificate(of)).certificate.work == certify.DEFAULT_WORK
+    assert proof.read(certificate(of)).certificate.work == certifier.DEFAULT_WORK
     for limits in ({"time_limit": 0.3}, {"time_limit": 0.3, "work": 1000.0}):
         assert proof.read(certificate(of, **limits)).certificate.work is None
 
@@ -229,13 +229,14 @@ def test_a_search_that_an_import_began_can_be_interrupted(tmp_path: Path) -> Non
 
 
 def test_a_killed_search_leaves_the_earlier_certificate_and_no_process(tmp_path: Path) -> None:
-    (tmp_path / "c.json").write_text("an earlier certificate")
+    earlier = certificate(CASES["one input"][0], work=0.0)
+    (tmp_path / "c.json").write_bytes(earlier)
     process = subprocess.Popen(long_search(tmp_path, "--jobs", "2"), stderr=subprocess.DEVNULL)
     workers = wait_for_children(process)
     process.kill()
     process.wait()
     assert [path.name for path in tmp_path.iterdir()] == ["c.json"]
-    assert (tmp_path / "c.json").read_text() == "an earlier certificate"
+    assert (tmp_path / "c.json").read_bytes() == earlier
     _, alive = psutil.wait_procs(workers, timeout=60)
     assert alive == []
 

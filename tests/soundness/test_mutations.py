@@ -15,8 +15,8 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from qdeploy import certify, proof, quantize
-from qdeploy.certify import CertifyRequest
+from qdeploy import certifier, proof, quantize
+from qdeploy.certifier import CertifyRequest
 from qdeploy.diagnostics import RefusedError
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import Activations, Box, FixedNetwork, Network, QuantizeRequest, program_digest
@@ -55,7 +55,7 @@ def network() -> Network:
 def text(network: Network) -> bytes:
     program = paper_program(network)
     spend = CertifyRequest(attack_budget=2000, methods=frozenset({"sdp"}))
-    certificate = certify.run(network, program, (UNIT_BOX,), spend)
+    certificate = certifier.run(network, program, (UNIT_BOX,), spend)
     return proof.write(proof.attest(certificate))
 
 
@@ -431,7 +431,7 @@ def test_a_cut_that_the_model_has_not_is_refused(network: Network, text: bytes) 
 def test_where_nothing_is_cut_no_word_says_so(network: Network) -> None:
     whole = dataclasses.replace(network, cut=())
     spend = CertifyRequest(work=0.0, attack_budget=500)
-    certificate = certify.run(whole, paper_program(whole), (UNIT_BOX,), spend)
+    certificate = certifier.run(whole, paper_program(whole), (UNIT_BOX,), spend)
     predicate = json.loads(proof.write(proof.attest(certificate)))["predicate"]
     assert "cut" not in predicate
     assert not re.search(r"\bcut\b", " ".join(predicate["assumptions"]))
@@ -443,7 +443,7 @@ def test_every_single_code_of_the_program_matters(bits: int, network: Network) -
     request = QuantizeRequest((UNIT_BOX,), bits=bits)
     program = quantize.run(network, request)
     spend = CertifyRequest(work=0.0, attack_budget=500)
-    text = proof.write(proof.attest(certify.run(network, program, (UNIT_BOX,), spend)))
+    text = proof.write(proof.attest(certifier.run(network, program, (UNIT_BOX,), spend)))
     for node in range(len(program.nodes)):
         for array in ("weight", "bias"):
             data = json.loads(text)
@@ -587,7 +587,7 @@ def test_a_seal_of_another_type_is_refused(seal: object, network: Network, text:
 def split_text(network: Network) -> bytes:
     program = quantize.run(network, QuantizeRequest((UNIT_BOX,), bits=12))
     spend = CertifyRequest(work=0.2, attack_budget=2000, methods=frozenset({"split"}))
-    return proof.write(proof.attest(certify.run(network, program, (UNIT_BOX,), spend)))
+    return proof.write(proof.attest(certifier.run(network, program, (UNIT_BOX,), spend)))
 
 
 def edit_tree(data: Json, change: Callable[[bytes], bytes]) -> None:

@@ -5,12 +5,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from qdeploy import certify, proof, quantize
-from qdeploy.certify import CertifyRequest, similarity
-from qdeploy.certify import paper as search
-from qdeploy.certify.attack import attack
-from qdeploy.certify.methods import known_methods
-from qdeploy.certify.solvers import known_solvers
+from qdeploy import certifier, proof, quantize
+from qdeploy.certifier import CertifyRequest, similarity
+from qdeploy.certifier import paper as search
+from qdeploy.certifier.attack import attack
+from qdeploy.certifier.methods import known_methods
+from qdeploy.certifier.solvers import known_solvers
 from qdeploy.diagnostics import RefusedError
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import Activations, Box, Network, QuantizeRequest
@@ -161,7 +161,7 @@ def test_it_is_used_only_when_it_is_named() -> None:
     program = quantize.run(network, one_input(Rounding.TRUNC, Activations.EXACT))
     for methods, there in ((None, False), (SPEND.methods, True)):
         request = dataclasses.replace(SPEND, methods=methods, work=1.0)
-        region = certify.run(network, program, (UNIT,), request).regions[0]
+        region = certifier.run(network, program, (UNIT,), request).regions[0]
         known = known_methods()["sdp_paper"]
         assert known.survey(kernel.analysis(network, program, UNIT)) is not None
         named = any(p.method == "sdp-paper" for p in region.parts)

@@ -11,9 +11,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from qdeploy import certify, ops, proof, quantize, reduce
-from qdeploy.certify import CertifyRequest, DecideRequest
-from qdeploy.certify.attack import attack
+from qdeploy import certifier, ops, proof, quantize, reduce
+from qdeploy.certifier import CertifyRequest, DecideRequest
+from qdeploy.certifier.attack import attack
 from qdeploy.diagnostics import InputError, RefusedError
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import Box, FixedArray, FixedNetwork, Network, QuantizeRequest, exact
@@ -35,7 +35,7 @@ FEW_CELLS = 300
 
 def certified(network, program, places, regions, spend=SPEND):
     """Certify as the pipeline does; return the certificate as it was read back."""
-    found = certify.run(*side_by_side(network, program, places), regions, spend)
+    found = certifier.run(*side_by_side(network, program, places), regions, spend)
     found = replace(found, program=program, places=places)
     return proof.read(proof.write(proof.attest(found))).certificate
 
@@ -191,7 +191,7 @@ def test_any_placing_of_any_network_is_sound(seed: int, shapes) -> None:
     other = widths_of(placing.repeated(deployed, len(own) - len(shapes[1])))
     rng = np.random.default_rng(seed)
     placings = [random_places(rng, other, list(map(max, own, other))) for _ in range(2)]
-    for places in [certify.place(network, deployed), *placings]:
+    for places in [certifier.place(network, deployed), *placings]:
         (bound,) = proof.check(network, certified(network, program, places, (UNIT_BOX,)))
         assert all(w <= b for w, b in zip(worst, bound.per_output, strict=True))
 
@@ -365,7 +365,7 @@ def test_decisions_of_a_pruned_network_are_proven_and_attacked() -> None:
     reduction = reduce.run(network, asked)
     program = quantize.run(reduction.network, QuantizeRequest(regions, bits=8))
     wide = side_by_side(network, program, reduction.kept)
-    found = certify.decide(*wide, regions, DecideRequest(DecisionKind.ARGMAX, 0.5), print)
+    found = certifier.decide(*wide, regions, DecideRequest(DecisionKind.ARGMAX, 0.5), print)
     certificate = replace(
         certified(network, program, reduction.kept, regions, FREE), decision=found
     )

@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 import pytest
 from qdeploy import ops, quantize
-from qdeploy.certify import attack_relaxed, relaxed
-from qdeploy.certify.attack import attack
-from qdeploy.certify.relaxed import Effort
+from qdeploy.certifier import attack_relaxed, relaxed
+from qdeploy.certifier.attack import attack
+from qdeploy.certifier.relaxed import Effort
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import Box, FixedNetwork, Network, QuantizeRequest
 from qdeploy.proof import deviations_at, kernel, ranges

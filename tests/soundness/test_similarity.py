@@ -13,8 +13,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from qdeploy import ops, proof
-from qdeploy.certify import similarity as search
-from qdeploy.certify.similarity import SimilarityRequest, Weights
+from qdeploy.certifier import similarity as search
+from qdeploy.certifier.similarity import SimilarityRequest, Weights
 from qdeploy.diagnostics import RefusedError
 from qdeploy.ir import Box, Network, exact
 from qdeploy.proof import alignment, cone, ranges

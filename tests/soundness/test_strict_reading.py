@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qdeploy import certify, proof, quantize
-from qdeploy.certify import CertifyRequest
+from qdeploy import certifier, proof, quantize
+from qdeploy.certifier import CertifyRequest
 from qdeploy.diagnostics import RefusedError
 from qdeploy.ir import Box, QuantizeRequest
 from qdeploy.proof import packed, strict
@@ -34,7 +34,7 @@ def text() -> bytes:
     box = Box((Fraction(-1),), (Fraction(1),), "p.vnnlib[3] (constraints on outputs left out)")
     program = quantize.run(network, QuantizeRequest((box,), bits=8))
     spend = CertifyRequest(attack_budget=500, methods=frozenset({"sdp"}))
-    return proof.write(proof.attest(certify.run(network, program, (box,), spend)))
+    return proof.write(proof.attest(certifier.run(network, program, (box,), spend)))
 
 
 def changed(text: bytes, change: Callable[[Json], None]) -> bytes:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qdeploy import certify, proof, quantize
-from qdeploy.certify import CertifyRequest
+from qdeploy import certifier, proof, quantize
+from qdeploy.certifier import CertifyRequest
 from qdeploy.fixedpoint import QFormat, Rounding, encode
 from qdeploy.ir import Box, QuantizeRequest
 from qdeploy.proof import dyadic, tree
@@ -138,7 +138,7 @@ def test_splitting_closes_the_gap_of_one_input_programs(
     request = QuantizeRequest((UNIT_BOX,), bits=8, rounding=rounding)
     program = quantize.run(network, request)
     spend = CertifyRequest(work=2.0, methods=frozenset({"split"}))
-    (proven,) = proof.check(network, certify.run(network, program, (UNIT_BOX,), spend))
+    (proven,) = proof.check(network, certifier.run(network, program, (UNIT_BOX,), spend))
     (worst,) = worst_deviation(network, program, UNIT_BOX)
     assert worst <= proven.linf
     assert proven.linf <= worst * Fraction(102, 100)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qdeploy import certify, proof, quantize
-from qdeploy.certify import CertifyRequest, Crew
-from qdeploy.certify.tuning import searching
+from qdeploy import certifier, proof, quantize
+from qdeploy.certifier import CertifyRequest, Crew
+from qdeploy.certifier.tuning import searching
 from qdeploy.diagnostics import RefusedError
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import Box, FixedNetwork, Network, QuantizeRequest
@@ -295,7 +295,7 @@ def network() -> Network:
 def certificate_of(network: Network, crew: Crew = Crew(1)) -> Certificate:  # noqa: B008  frozen
     spend = CertifyRequest(work=0.6, attack_budget=1000, methods=frozenset({"tuned"}))
     program = program_of(network, Rounding.NEAREST)
-    return certify.run(network, program, (unit_box(network),), spend, crew=crew)
+    return certifier.run(network, program, (unit_box(network),), spend, crew=crew)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from qdeploy.certify.tasks import Scene
+from qdeploy.certifier.tasks import Scene
 from qdeploy.diagnostics import RefusedError
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qdeploy import quantize
-from qdeploy.certify.attack import attack
+from qdeploy.certifier.attack import attack
 from qdeploy.fixedpoint import QFormat, Rounding, encode
 from qdeploy.ir import Activations, Box, QuantizeRequest, exact
 from qdeploy.ops import evaluate, evaluate_exact, execute

@@ -5,9 +5,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from qdeploy import certify, proof, quantize
-from qdeploy.certify import CertifyRequest
-from qdeploy.certify.explain import (
+from qdeploy import certifier, proof, quantize
+from qdeploy.certifier import CertifyRequest
+from qdeploy.certifier.explain import (
     INPUT,
     PRUNING,
     RELAXATION,
@@ -32,7 +32,7 @@ LAYERS = [
 
 def shares(network, request, program=None):
     program = program or quantize.run(network, request)
-    claim = certify.run(network, program, (UNIT_BOX,), CertifyRequest(work=1.0)).regions[0]
+    claim = certifier.run(network, program, (UNIT_BOX,), CertifyRequest(work=1.0)).regions[0]
     explanation = explain(network, program, claim)
     assert sum(s.share for s in explanation.shares) == pytest.approx(1.0)
     assert {s.source for s in explanation.shares} <= set(SOURCES)
@@ -67,7 +67,7 @@ def test_tuned_slopes_are_followed_in_the_leaf_that_decides():
     coarse = QuantizeRequest((box,), weights=QFormat(3, 20), activations=QFormat(4, 3))
     program = quantize.run(network, replace(coarse, input_format=QFormat(2, 12)))
     spend = CertifyRequest(work=2.0, methods=frozenset({"tuned"}))
-    (claim,) = certify.run(network, program, (box,), spend).regions
+    (claim,) = certifier.run(network, program, (box,), spend).regions
     assert claim.parts[-1].method == "tuned"
     found = explain(network, program, claim)
     by_source = {share.source: 0.0 for share in found.shares}

@@ -4,8 +4,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from qdeploy import certify, proof, quantize
-from qdeploy.certify import CertifyRequest
+from qdeploy import certifier, proof, quantize
+from qdeploy.certifier import CertifyRequest
 from qdeploy.ir import Box, Network, QuantizeRequest
 from support.networks import Act, Layer, build_network, paper_network
 
@@ -14,7 +14,7 @@ UNIT_BOX = Box((Fraction(-1),), (Fraction(1),))
 
 def methods(network: Network, request: CertifyRequest, bits: int = 8) -> list[str]:
     program = quantize.run(network, QuantizeRequest((UNIT_BOX,), bits=bits))
-    certificate = certify.run(network, program, (UNIT_BOX,), request)
+    certificate = certifier.run(network, program, (UNIT_BOX,), request)
     assert proof.check(network, certificate)
     return [part.method for part in certificate.regions[0].parts]
 
@@ -46,7 +46,7 @@ def test_equal_requests_give_equal_certificates() -> None:
     network = paper_network(1, 2)
     program = quantize.run(network, QuantizeRequest((UNIT_BOX,), bits=10))
     texts = {
-        proof.write(proof.attest(certify.run(network, program, (UNIT_BOX,), CertifyRequest())))
+        proof.write(proof.attest(certifier.run(network, program, (UNIT_BOX,), CertifyRequest())))
         for _ in range(2)
     }
     assert len(texts) == 1
@@ -58,7 +58,7 @@ def test_huge_boxes_are_certified_without_a_crash(size: float) -> None:
     box = Box((Fraction(-size),), (Fraction(size),))
     program = quantize.run(network, QuantizeRequest((box,), bits=16))
     spend = CertifyRequest(work=0.5)
-    assert proof.check(network, certify.run(network, program, (box,), spend))
+    assert proof.check(network, certifier.run(network, program, (box,), spend))
 
 
 def test_splitting_goes_on_where_the_bound_cannot_show_yet_that_it_pays() -> None:
@@ -73,4 +73,4 @@ def test_splitting_goes_on_where_the_bound_cannot_show_yet_that_it_pays() -> Non
     box = Box((Fraction(-1),) * 2, (Fraction(1),) * 2)
     program = quantize.run(network, QuantizeRequest((box,), bits=10))
     spend = CertifyRequest(work=0.7, attack_budget=2000, methods=frozenset({"split"}))
-    assert certify.run(network, program, (box,), spend).regions[0].linf < 1.5
+    assert certifier.run(network, program, (box,), spend).regions[0].linf < 1.5

@@ -3,6 +3,8 @@
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -55,8 +57,25 @@ def test_an_example_ends_in_yes(folder, line):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def block(language):
+    (text,) = re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    return text
+
+
+def test_the_readmes_python_runs_and_answers_yes(folder):
+    line = [sys.executable, "-c", block("python")]
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    answer, first_row, _, bound, *problem = done.stdout.splitlines()
+    assert answer.startswith("yes 0.")
+    assert re.fullmatch(r"\[\[ *-?[0-9.]+ *\]", first_row)
+    assert re.fullmatch(r"0\.[0-9]+ True", bound)
+    assert problem[0] == "certify() has no argument 'input'"
+    assert "did you mean inputs?" in problem[1]
+
+
 def test_the_readmes_configuration_ends_in_yes(folder):
-    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    text = block("toml")
     (folder / "qdeploy.toml").write_text(text)
     done = run("build", "pendulum.onnx", "--config", "qdeploy.toml", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from qdeploy import pipeline, proof
-from qdeploy.certify import Interrupted
+from qdeploy.certifier import Interrupted
 from qdeploy.cli import main
 from qdeploy.diagnostics import StoppedError
 from qdeploy.pipeline import Options, Stopwatch, claims, run_certify

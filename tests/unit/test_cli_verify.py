@@ -13,7 +13,7 @@ from qdeploy.cli import main
 from support.controller import write_controller
 
 FOREIGN = ("clarabel", "cvxpy", "scipy", "jinja2", "serial", "unicorn")
-OWN = ("pipeline", "certify", "quantize", "crossbuild", "deploy", "report", "validate")
+OWN = ("pipeline", "certifier", "quantize", "crossbuild", "deploy", "report", "validator")
 
 PROBE = """
 import sys

@@ -5,10 +5,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from qdeploy import certify, proof, quantize
-from qdeploy.certify import CertifyRequest, cones, rounds, semidefinite
-from qdeploy.certify.solvers import Products, known_solvers, minimise
-from qdeploy.certify.tasks import Scene, perform
+from qdeploy import certifier, proof, quantize
+from qdeploy.certifier import CertifyRequest, cones, rounds, semidefinite
+from qdeploy.certifier.solvers import Products, known_solvers, minimise
+from qdeploy.certifier.tasks import Scene, perform
 from qdeploy.fixedpoint import QFormat, Rounding
 from qdeploy.ir import Activations, Box, FixedNetwork, Network, QuantizeRequest
 from qdeploy.proof import sides
@@ -42,7 +42,7 @@ def test_without_splitting_truncated_networks_are_bounded_within_a_twentieth(
     network = paper_network(seed, hidden)
     program = paper_program(network)
     spend = CertifyRequest(work=4.0, attack_budget=500, methods=frozenset({"sdp"}))
-    (proven,) = proof.check(network, certify.run(network, program, (UNIT,), spend))
+    (proven,) = proof.check(network, certifier.run(network, program, (UNIT,), spend))
     (worst,) = worst_deviation(network, program, UNIT)
     assert worst <= Fraction(proven.linf) <= worst * Fraction(21, 20)
 

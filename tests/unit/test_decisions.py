@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from qdeploy import certify, importer, proof, quantize
-from qdeploy.certify import CertifyRequest, many
+from qdeploy import certifier, importer, proof, quantize
+from qdeploy.certifier import CertifyRequest, many
 from qdeploy.cli import main
 from qdeploy.diagnostics import RefusedError
 from qdeploy.ir import QuantizeRequest
@@ -123,7 +123,7 @@ def crowd():
     spec = f"data:{DIGITS / 'samples.npz'}:0.01"
     regions = importer.read_regions(spec, network.inputs[0].size)[: many.FEWEST + 8]
     program = quantize.run(network, QuantizeRequest(regions, bits=8))
-    return network, certify.run(network, program, regions, CertifyRequest(work=1.0))
+    return network, certifier.run(network, program, regions, CertifyRequest(work=1.0))
 
 
 def test_many_regions_share_their_analysis_and_check(crowd):

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qdeploy import quantize, validate
+from qdeploy import quantize, validator
 from qdeploy.diagnostics import InputError
 from qdeploy.fixedpoint import QFormat
 from qdeploy.ir import Box, DeviceIdentity, QuantizeRequest, Trace, exact
 from qdeploy.ops import enclose, execute
 from qdeploy.reading import Kind
-from qdeploy.validate.comparison import _Answers, _magnitudes
+from qdeploy.validator.comparison import _Answers, _magnitudes
 from support.networks import build_network, random_network, random_request
 from support.slow import quantised
 
@@ -29,7 +29,7 @@ def random_case(seed, count=40):
     network = random_network(seed, activated=seed % 3 == 2)
     request = random_request(seed, network)
     program = quantize.run(network, request)
-    vectors = validate.choose_vectors(network, program, request.regions, count, seed)
+    vectors = validator.choose_vectors(network, program, request.regions, count, seed)
     return network, program, request.regions, vectors
 
 
@@ -63,7 +63,7 @@ def test_double_precision_errs_by_no_more_than_is_said(seed):
 @settings(max_examples=30, deadline=None)
 def test_vectors_are_what_they_say(seed, count):
     network, program, regions, vectors = random_case(seed, count)
-    again = validate.choose_vectors(network, program, regions, count, seed)
+    again = validator.choose_vectors(network, program, regions, count, seed)
     assert vectors.x.shape == (count, network.inputs[0].size)
     assert again.x.tolist() == vectors.x.tolist()
     fmt, mode = program.input.format, program.input.rounding
@@ -80,7 +80,7 @@ def test_vectors_hold_extremes_corners_and_both_sides_of_ties():
     network = build_network(2, [layer])
     box = Box((Fraction(-1),) * 2, (Fraction(1),) * 2)
     program = quantize.run(network, QuantizeRequest((box,), input_format=QFormat(4, 4)))
-    vectors = validate.choose_vectors(network, program, (box,), 200, 1)
+    vectors = validator.choose_vectors(network, program, (box,), 200, 1)
     codes = set(map(tuple, vectors.codes.tolist()))
     assert {(-128, -128), (127, 127), (0, 0)} <= codes
     x = set(map(tuple, vectors.x.tolist()))
@@ -95,7 +95,7 @@ def test_every_region_is_visited():
     layer = (np.array([[1.0]], np.float32), np.array([0.0], np.float32))
     network = build_network(1, [layer])
     program = quantize.run(network, QuantizeRequest(boxes))
-    x = validate.choose_vectors(network, program, boxes, 100, 0).x.ravel()
+    x = validator.choose_vectors(network, program, boxes, 100, 0).x.ravel()
     assert {int(v) for v in x if v >= 0 and v - int(v) <= 0.5} >= set(range(5))
 
 
@@ -113,8 +113,8 @@ def test_the_bound_is_decided_without_rounding(seed, case):
     if not kept:
         output = int(np.argmax(worst[-1])) if case == 1 else worst[-1].index(max(worst[-1]))
         worst[-1][output] -= Fraction(1, 1 << 200)
-    bound = validate.Bound(regions, tuple(map(tuple, worst)))
-    verdict = validate.run(network, program, bound, vectors, answered(vectors.expected))
+    bound = validator.Bound(regions, tuple(map(tuple, worst)))
+    verdict = validator.run(network, program, bound, vectors, answered(vectors.expected))
     assert verdict.bit_exact
     assert verdict.within_bound is kept
     assert verdict.passed is kept
@@ -127,11 +127,11 @@ def test_the_largest_deviation_is_the_true_one_rounded_up(seed):
     deviations = true_deviations(network, program, vectors)
     rows = [i for i, x in enumerate(vectors.x.tolist()) if any(inside(x, box) for box in regions)]
     limits = tuple((Fraction(10) ** 9,) * deviations.shape[1] for _ in regions)
-    bound = validate.Bound(regions, limits)
-    verdict = validate.run(network, program, bound, vectors, answered(vectors.expected))
+    bound = validator.Bound(regions, limits)
+    verdict = validator.run(network, program, bound, vectors, answered(vectors.expected))
     worst = deviations[rows].max()
     assert worst <= Fraction(verdict.max_deviation) <= worst * (1 + Fraction(1, 1 << 50))
-    free = validate.run(network, program, None, vectors, answered(vectors.expected))
+    free = validator.run(network, program, None, vectors, answered(vectors.expected))
     assert free.within_bound is None
     assert free.max_deviation >= verdict.max_deviation
 
@@ -141,7 +141,7 @@ def test_one_wrong_bit_is_named():
     outputs = np.array(vectors.expected)
     outputs[7, -1] ^= 1
     outputs[9, 0] += 2
-    verdict = validate.run(network, program, None, vectors, answered(outputs))
+    verdict = validator.run(network, program, None, vectors, answered(outputs))
     last = outputs.shape[1] - 1
     assert verdict.first_difference == (
         f"vector 7, output {last}: expected code {vectors.expected[7, -1]}, "
@@ -158,15 +158,15 @@ def test_a_wrong_answer_also_counts_against_the_bound():
     outputs = np.array(vectors.expected)
     outputs[:, 0] += 1000
     limits = (Fraction(1, 100),) * outputs.shape[1]
-    bound = validate.Bound(regions, (limits,) * len(regions))
-    verdict = validate.run(network, program, bound, vectors, answered(outputs))
+    bound = validator.Bound(regions, (limits,) * len(regions))
+    verdict = validator.run(network, program, bound, vectors, answered(outputs))
     assert verdict.within_bound is False
     assert verdict.max_deviation > 999 * float(program.output.format.step) - 10
 
 
 def test_missing_answers_are_a_difference():
     network, program, _, vectors = random_case(2)
-    verdict = validate.run(network, program, None, vectors, answered(vectors.expected[:-1]))
+    verdict = validator.run(network, program, None, vectors, answered(vectors.expected[:-1]))
     assert not verdict.passed
     assert "the device gave [39, " in verdict.first_difference
 
@@ -174,8 +174,8 @@ def test_missing_answers_are_a_difference():
 def test_vectors_outside_every_region_neither_keep_nor_break_a_bound():
     network, program, _, vectors = random_case(4)
     far = Box((Fraction(10**6),) * vectors.x.shape[1], (Fraction(10**6),) * vectors.x.shape[1])
-    bound = validate.Bound((far,), ((Fraction(0),) * vectors.expected.shape[1],))
-    verdict = validate.run(network, program, bound, vectors, answered(vectors.expected))
+    bound = validator.Bound((far,), ((Fraction(0),) * vectors.expected.shape[1],))
+    verdict = validator.run(network, program, bound, vectors, answered(vectors.expected))
     assert (verdict.within_bound, verdict.max_deviation) == (None, 0.0)
     assert verdict.passed
 
@@ -185,7 +185,7 @@ def test_an_operator_whose_rounding_is_unknown_is_not_guessed_at():
     strange = replace(network.nodes[0], op="relu6", parameters={})
     network = replace(network, nodes=(strange, *network.nodes[1:]))
     with pytest.raises((ValueError, KeyError), match="relu6"):
-        validate.run(network, program, None, vectors, answered(vectors.expected))
+        validator.run(network, program, None, vectors, answered(vectors.expected))
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_samples_are_read_from_npz(case, tmp_path, dtype):
     network, program, _, vectors = case
     x = np.round(vectors.x).astype(dtype)
     np.savez(tmp_path / "x.npz", x=x.reshape(len(x), 1, -1))
-    read = validate.read_vectors(tmp_path / "x.npz", network, program)
+    read = validator.read_vectors(tmp_path / "x.npz", network, program)
     assert read.x.tolist() == x.astype(np.float64).tolist()
     assert read.expected.tolist() == execute(program, read.codes).tolist()
 
@@ -239,15 +239,15 @@ def test_files_that_hold_no_inputs_are_refused_in_words(tmp_path, write, what):
     path = tmp_path / "x.npz"
     write(path)
     with pytest.raises(InputError) as refusal:
-        validate.read_vectors(path, network, program)
+        validator.read_vectors(path, network, program)
     assert refusal.value.what.startswith(what)
     assert refusal.value.where.file == str(path)
     assert refusal.value.fix
 
 
 def test_archives_that_unpack_to_too_much_are_refused_before_they_are(tmp_path, monkeypatch):
-    monkeypatch.setattr("qdeploy.validate.vectors.VECTORS", Kind("the vectors", 1000, "fewer"))
+    monkeypatch.setattr("qdeploy.validator.vectors.VECTORS", Kind("the vectors", 1000, "fewer"))
     np.savez_compressed(tmp_path / "x.npz", x=np.zeros((1000, 4)))
     network, program, _, _ = random_case(6)
     with pytest.raises(InputError, match="the array is larger than 1000 bytes"):
-        validate.read_vectors(tmp_path / "x.npz", network, program)
+        validator.read_vectors(tmp_path / "x.npz", network, program)

@@ -41,8 +41,8 @@ def check_arguments(function: str, given: Mapping[str, object], kinds: type) -> 
     return {name: check_value(name, value, hints[name]) for name, value in given.items()}
 
 
-def check_value(name: str, value: object, hint: object) -> Any:  # noqa: ANN401  whatever is declared
-    """Return an argument as one of the declared types.
+def check_value(name: str, value: object, hint: object, *, needed: bool = False) -> Any:  # noqa: ANN401  whatever is declared
+    """Return an argument as one of the declared types; `needed`: there is no default.
 
     Raises:
         UsageError: it is of another type.
@@ -58,7 +58,7 @@ def check_value(name: str, value: object, hint: object) -> Any:  # noqa: ANN401 
     words = [_WORDS[kind] for kind in wanted if kind in _WORDS]
     raise UsageError(
         f"{name} must be {' or '.join(words) or 'of another type'}, not {_shown(value)}",
-        fix=_fix(name, value, wanted),
+        fix=_fix(name, value, wanted, needed=needed),
     )
 
 
@@ -90,8 +90,10 @@ def _shown(value: object) -> str:
     return f"{type(value).__name__} {cut}"
 
 
-def _fix(name: str, value: object, wanted: tuple[object, ...]) -> str:
+def _fix(name: str, value: object, wanted: tuple[object, ...], *, needed: bool) -> str:
     """Return how to write it, where that is plain."""
+    if value is None and needed:
+        return f"give {name}"
     if value is None:
         return f"leave {name} out to have its default"
     if isinstance(value, str) and {int, float} & set(wanted):

@@ -84,7 +84,7 @@ def verify(certificate: Path | str, **options: Unpack[VerifyOptions]) -> dict[st
     Raises:
         QdeployError: an argument is wrong, or a file cannot be read.
     """
-    path = Path(check_value("certificate", certificate, Path | str))
+    path = Path(check_value("certificate", certificate, Path | str, needed=True))
     given = check_arguments("verify", options, VerifyOptions)
     models = tuple(Path(given[k]) for k in ("model", "second_model") if given.get(k) is not None)
     sources = given.get("sources")

@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy import certify
+from qdeploy import certifier
 from qdeploy.fixedpoint import MAX_BITS, encode
 from qdeploy.ir import Box, FixedNetwork, FixedTensor, Network
 from qdeploy.ir.printing import text_down, text_up
@@ -28,7 +28,7 @@ _DIGITS = 3
 _HALF = Fraction(1, 2)
 _LARGE_GAP = Fraction(3, 2)
 """Between bound and attack: beyond it a tighter proof may exist."""
-_STAYS = frozenset({certify.PRUNING, certify.SATURATION})
+_STAYS = frozenset({certifier.PRUNING, certifier.SATURATION})
 """Sources of a deviation that a further fraction bit does not halve."""
 _FORMATS = ("weights", "biases", "activations", "input-format")
 

@@ -8,7 +8,7 @@ from typing import Any, TypedDict, Unpack
 
 from qdeploy import importer
 from qdeploy.arguments import check_arguments, check_value
-from qdeploy.diagnostics import ExitCode, StoppedError, UsageError
+from qdeploy.diagnostics import ExitCode, StoppedError
 from qdeploy.pipeline.device import ValidateOptions, run_validate
 from qdeploy.pipeline.inspection import inspect_data
 from qdeploy.pipeline.loaded import Loaded, load_build
@@ -55,7 +55,6 @@ class BuildOptions(NetworkOptions, total=False):
 class SimilarityOptions(TypedDict, total=False):
     """Options of `compare`; `qdeploy compare --help` explains each."""
 
-    inputs: Path | str
     inputs_b: Path | str | None
     relation: str
     input_format: str | None
@@ -126,16 +125,19 @@ def certify(model: Path | str, **options: Unpack[NetworkOptions]) -> dict[str, A
 
 
 def compare(
-    first: Path | str, second: Path | str, **options: Unpack[SimilarityOptions]
+    first: Path | str,
+    second: Path | str,
+    inputs: Path | str,
+    **options: Unpack[SimilarityOptions],
 ) -> dict[str, Any]:
     """Bound how far apart two models' outputs are, as `qdeploy compare` does.
 
     Args:
         first: an ONNX file.
         second: another one.
-        **options: those of the command line, with underscores: `inputs` (needed), `inputs_b`,
-            `relation`, `input_format`, `weights_of_bound`, `method`, `time_limit`, `output`,
-            `force`.
+        inputs: the region.
+        **options: those of the command line, with underscores: `inputs_b`, `relation`,
+            `input_format`, `weights_of_bound`, `method`, `time_limit`, `output`, `force`.
 
     Returns:
         What --json prints.
@@ -144,12 +146,11 @@ def compare(
         QdeployError: what is wrong, where, and how to fix it.
     """
     given = check_arguments("compare", options, SimilarityOptions)
-    if "inputs" not in given:
-        raise UsageError("compare() needs inputs", fix='write for example inputs="-1:1"')
     asked = CompareOptions(
         first=_path("first", first),
         second=_path("second", second),
-        **_texts(_paths(given, "output"), "inputs", "inputs_b"),
+        inputs=str(check_value("inputs", inputs, Path | str, needed=True)),
+        **_texts(_paths(given, "output"), "inputs_b"),
     )
     return run_compare(asked, Stopwatch()).summary
 
@@ -214,7 +215,7 @@ def load(folder: Path | str, **options: Unpack[LoadOptions]) -> Loaded:
 
 
 def _path(name: str, value: object) -> Path:
-    return Path(check_value(name, value, Path | str))
+    return Path(check_value(name, value, Path | str, needed=True))
 
 
 def _options(

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from qdeploy import proof, validate
-from qdeploy.certify import (
+from qdeploy import proof, validator
+from qdeploy.certifier import (
     DEFAULT_WORK,
     CertifyRequest,
     DecideRequest,
@@ -20,7 +20,7 @@ from qdeploy.certify import (
     decide,
     explain,
 )
-from qdeploy.certify import run as search
+from qdeploy.certifier import run as search
 from qdeploy.ir import Box, FixedNetwork, Network, SourceTree
 from qdeploy.pipeline.options import Options, choose_crew, read_decision, read_methods
 from qdeploy.pipeline.stopwatch import Stopwatch
@@ -211,9 +211,9 @@ def origins_of(network: Network, claim: Claim, watch: Stopwatch) -> Origins:
     return Origins(worst, found.output, shares)
 
 
-def bound_of(statement: Statement) -> validate.Bound | None:
+def bound_of(statement: Statement) -> validator.Bound | None:
     """Return the proven bounds as validation wants them, None unless every region has one."""
     if statement.bound is None:
         return None
     proven = [(r.box, r.bound.per_output) for r in statement.regions if r.bound is not None]
-    return validate.Bound(tuple(b for b, _ in proven), tuple(p for _, p in proven))
+    return validator.Bound(tuple(b for b, _ in proven), tuple(p for _, p in proven))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qdeploy import __version__, deploy, validate
+from qdeploy import __version__, deploy, validator
 from qdeploy.diagnostics import ExitCode, QdeployError, UsageError
 from qdeploy.ir import Vectors, Verdict
 from qdeploy.pipeline import artifacts
@@ -75,7 +75,7 @@ def _validated(options: ValidateOptions, watch: Stopwatch) -> Validated:
         trace = deploy.run(stored.firmware, board, vectors, port=options.port)
     with watch.stage("validate"):
         bound = bound_of(stored.claim.statement)
-        verdict = validate.run(stored.network, stored.fixed, bound, vectors, trace)
+        verdict = validator.run(stored.network, stored.fixed, bound, vectors, trace)
     summary = {
         **stored.summary,
         "qdeploy": __version__,
@@ -89,13 +89,13 @@ def _validated(options: ValidateOptions, watch: Stopwatch) -> Validated:
 
 def _vectors(stored: Stored, wanted: str | None) -> Vectors:
     if wanted is None:
-        return validate.read_vectors(stored.folder / VECTORS, stored.network, stored.fixed)
+        return validator.read_vectors(stored.folder / VECTORS, stored.network, stored.fixed)
     if not wanted.isascii() or not wanted.isdigit():
-        return validate.read_vectors(Path(wanted), stored.network, stored.fixed)
+        return validator.read_vectors(Path(wanted), stored.network, stored.fixed)
     count = int(wanted) if len(wanted) <= len(str(MOST_VECTORS)) else MOST_VECTORS + 1
     if not 1 <= count <= MOST_VECTORS:
         raise UsageError(
             f"--vectors {wanted} is not possible", fix=f"choose 1 to {MOST_VECTORS} vectors"
         )
     regions = tuple(r.box for r in stored.claim.statement.regions)
-    return validate.choose_vectors(stored.network, stored.fixed, regions, count, VECTOR_SEED)
+    return validator.choose_vectors(stored.network, stored.fixed, regions, count, VECTOR_SEED)

@@ -109,7 +109,9 @@ class Loaded:
             raise UsageError(f"{name} is no array: {error}", fix=_shape(size)) from error
         if array.dtype.kind not in kinds:
             what = "numbers" if "f" in kinds else "integers"
-            raise UsageError(f"{name} is no array of {what}: {array.dtype}", fix=_shape(size))
+            raise UsageError(
+                f"{name} is no array of {what}, but of {array.dtype.name}", fix=_shape(size)
+            )
         if array.ndim not in (1, 2) or array.shape[-1] != size:
             raise UsageError(f"{name} has the shape {list(array.shape)}", fix=_shape(size))
         return array

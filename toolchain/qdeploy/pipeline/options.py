@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from qdeploy import importer
 from qdeploy.boards import DEFAULT as DEFAULT_BOARD
-from qdeploy.certify import Crew, known_methods
+from qdeploy.certifier import Crew, known_methods
 from qdeploy.diagnostics import UsageError
 from qdeploy.fixedpoint import MAX_BITS, QFormat, Rounding, parse_format
 from qdeploy.ir import Activations, Box, Network, QuantizeRequest

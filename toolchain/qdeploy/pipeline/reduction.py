@@ -6,7 +6,7 @@ Whichever it is, the bound is proven against the imported one.
 from dataclasses import dataclass
 from pathlib import Path
 
-from qdeploy import certify, importer, proof, reduce
+from qdeploy import certifier, importer, proof, reduce
 from qdeploy.diagnostics import InputError, Where
 from qdeploy.ir import Box, FixedNetwork, Network
 from qdeploy.pipeline.options import Options, read_prune
@@ -55,7 +55,7 @@ def _pruned(options: Options, network: Network, request: PruneRequest) -> Choice
 def _deployed(options: Options, network: Network, path: Path) -> Choice:
     deployed = importer.run(path)
     try:
-        places = certify.place(network, deployed)
+        places = certifier.place(network, deployed)
     except proof.MismatchError as problem:
         raise _unlike(options, problem) from problem
     rows = _in_order(deployed) if places is None else places

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from qdeploy import __version__, importer, proof
-from qdeploy.certify import similarity as search
-from qdeploy.certify.similarity import SimilarityRequest, Weights
+from qdeploy.certifier import similarity as search
+from qdeploy.certifier.similarity import SimilarityRequest, Weights
 from qdeploy.diagnostics import InputError, RefusedError, UsageError, Where
 from qdeploy.fixedpoint import QFormat, parse_format
 from qdeploy.ir import Box, Network

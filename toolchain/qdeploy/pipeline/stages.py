@@ -11,10 +11,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qdeploy import __version__, boards, crossbuild, deploy, generate, importer, proof, quantize
-from qdeploy import validate as validation
+from qdeploy import (
+    __version__,
+    boards,
+    crossbuild,
+    deploy,
+    generate,
+    importer,
+    proof,
+    quantize,
+    validator,
+)
 from qdeploy.boards import Board
-from qdeploy.certify import Interrupted
+from qdeploy.certifier import Interrupted
 from qdeploy.diagnostics import ExitCode, MissingToolError, StoppedError
 from qdeploy.ir import (
     Box,
@@ -172,7 +181,7 @@ def _make(options: Options, board: Board, target: Target, watch: Stopwatch) -> _
         with watch.stage("run"):
             deploy.greet(firmware, board)
     with watch.stage("vectors"):
-        vectors = validation.choose_vectors(
+        vectors = validator.choose_vectors(
             program.network, program.fixed, program.regions, DEFAULT_VECTORS, VECTOR_SEED
         )
     return _Made(program, library, firmware, vectors, board, runs, copies, target)
@@ -317,7 +326,7 @@ def _try_out(made: _Made, claim: Claim, watch: Stopwatch) -> Verdict:
         trace = deploy.run(made.firmware, made.board, vectors)
     with watch.stage("validate"):
         bound = bound_of(claim.statement)
-        return validation.run(program.network, program.fixed, bound, vectors, trace)
+        return validator.run(program.network, program.fixed, bound, vectors, trace)
 
 
 def _material(

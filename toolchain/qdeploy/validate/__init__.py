@@ -1,6 +1,0 @@
-"""Does the device do what the program says, and is that as close to the network as was proven?"""
-
-from qdeploy.validate.comparison import Bound, run
-from qdeploy.validate.vectors import choose_vectors, read_vectors
-
-__all__ = ["Bound", "choose_vectors", "read_vectors", "run"]
