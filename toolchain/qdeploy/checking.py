@@ -5,6 +5,7 @@ library is compared, the generator: no solver is loaded.
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -32,6 +33,8 @@ class VerifyOptions(TypedDict, total=False):
     model: Path | str | None
     second_model: Path | str | None
     sources: Path | str | None
+    operations: int
+    pure: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,10 @@ class Question:
     """A certificate, what compare wrote, or a build folder."""
     models: tuple[Path, ...] = ()
     sources: Path | None = None
+    operations: int = proof.DEFAULT_OPERATIONS
+    """That checking may take, over all regions."""
+    pure: bool = False
+    """Whether every sum is formed in integers, none in double precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,8 @@ def verify(certificate: Path | str, **options: Unpack[VerifyOptions]) -> dict[st
         certificate: a certificate, what `compare` wrote, or a build folder.
         **options: `model`, the model file; a build folder has a copy of its own, which is taken
             where none is given. `second_model`, for what `compare` wrote. `sources`, a library
-            to compare with the one that the certified program generates.
+            to compare with the one that the certified program generates. `operations`, the most
+            that checking may take; `pure`, to form every sum in integers.
 
     Returns:
         An object whose `verdict` is `proven` or `refused`; then `reason` says why.
@@ -88,7 +96,8 @@ def verify(certificate: Path | str, **options: Unpack[VerifyOptions]) -> dict[st
     given = check_arguments("verify", options, VerifyOptions)
     models = tuple(Path(given[k]) for k in ("model", "second_model") if given.get(k) is not None)
     sources = given.get("sources")
-    question = Question(path, models, None if sources is None else Path(sources))
+    limits = {name: given[name] for name in ("operations", "pure") if name in given}
+    question = Question(path, models, None if sources is None else Path(sources), **limits)
     try:
         return dict(describe(run(question)))
     except RefusedError as refusal:
@@ -103,6 +112,25 @@ def run(question: Question) -> Checked | CheckedPair:
         UsageError: models are missing, or too many.
         InputError: a file cannot be read.
     """
+    check_operations(question.operations)
+    with proof.integers_only() if question.pure else nullcontext():
+        return _checked(question)
+
+
+def check_operations(operations: int) -> None:
+    """Refuse a limit that lets nothing be checked.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if operations < 1:
+        raise UsageError(
+            f"--operations {operations} is no number of operations",
+            fix=f"the default is {proof.DEFAULT_OPERATIONS}, about an hour of one core",
+        )
+
+
+def _checked(question: Question) -> Checked | CheckedPair:
     folder = question.path if is_folder(question.path) else None
     content = _content(question, folder)
     name = question.path.name if folder is None else _CERTIFICATE
@@ -136,7 +164,7 @@ def _certificate(question: Question, name: str, content: bytes, folder: Path | N
     statement = proof.read(content)
     model = _model(question, statement.certificate, folder)
     network = importer.run(model)
-    proven = proof.check(network, statement.certificate)
+    proven = proof.check(network, statement.certificate, question.operations)
     if question.sources is not None:
         _compare(statement, question.sources)
     copied, sources = not question.models, question.sources

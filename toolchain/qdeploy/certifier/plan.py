@@ -16,7 +16,7 @@ from qdeploy.certifier.methods import ON_REQUEST, known_methods
 from qdeploy.diagnostics import ExhaustedError
 from qdeploy.ir import Box, FixedNetwork, Network
 from qdeploy.proof import kernel
-from qdeploy.proof.budget import SECONDS_PER_OPERATION
+from qdeploy.proof.budget import LEAST_WORK, SECONDS_PER_OPERATION
 from qdeploy.proof.ranges import operations_through
 
 DEFAULT_WORK = 5.0
@@ -76,11 +76,16 @@ class CertifyRequest:
     """Bytes that all processes together may take."""
 
     @property
-    def allowance(self) -> float:
-        """Seconds of one core that the search may take, whichever limit says so."""
+    def given(self) -> float:
+        """Seconds of one core that are to be spent, whichever limit says so."""
         timed = self.time_limit is not None
         work = DEFAULT_WORK if self.work is None and not timed else self.work
         return min(limit for limit in (work, self.time_limit) if limit is not None)
+
+    @property
+    def allowance(self) -> float:
+        """Seconds of one core that looks and attacks are planned by."""
+        return max(self.given, LEAST_WORK)
 
 
 @dataclass(frozen=True, slots=True)

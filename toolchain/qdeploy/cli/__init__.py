@@ -36,6 +36,8 @@ def _cannot_start(problem: ImportError) -> int:
 
 def entry() -> NoReturn:
     """Run `qdeploy` as a process: the `qdeploy` command."""
+    # The search has processes of its own for the cores; threads of BLAS would wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     code = main()
     if code == _INTERRUPTED:
         # CPython kills itself by SIGINT at exit if a Ctrl-C ever passed through its `exec`, which

@@ -138,6 +138,15 @@ _NETWORK_OPTIONS: tuple[Decorator, ...] = (
         show_default=True,
         help="Format of all activations; auto: by proven range, exact: no bit is lost.",
     ),
+    click.option(
+        "--ranges",
+        type=click.Choice(["auto", "proven", "sampled"]),
+        default="auto",
+        show_default=True,
+        help="What automatic activations hold: all that is proven to occur, or twice what sampled "
+        "inputs reach, where what lies beyond saturates and counts in the bound; auto: proven, "
+        "unless hardly a step is left in a deep network.",
+    ),
     click.option("--input-format", metavar="IB.FB", help="Format of the network's input."),
     click.option(
         "--rounding",
@@ -195,13 +204,21 @@ _NETWORK_OPTIONS: tuple[Decorator, ...] = (
         type=float,
         metavar="W",
         help="Work the search for a bound may take, in predicted seconds of one core: equal "
-        "requests then give equal certificates. Default: 5, unless --time-limit is given.",
+        "requests then give equal certificates. The first look at all regions, the attack and the "
+        "explanation scale with it; the check takes about as long as what it checks. Default: 5, "
+        "unless --time-limit is given.",
     ),
     click.option(
         "--time-limit",
         type=float,
         metavar="S",
         help="Seconds by the clock after which the best bound so far is taken.",
+    ),
+    click.option(
+        "--memory",
+        metavar="SIZE",
+        help="Memory the search for a bound may take, in bytes or as 500M or 4G; methods and "
+        "processes that need more are left out, and it is said. Default: 2G.",
     ),
     click.option(
         "--jobs",

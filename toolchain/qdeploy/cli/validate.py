@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from qdeploy.cli._answer import Answer, columns, json_option
+from qdeploy.cli._checking import operations_option
 from qdeploy.cli._options import force_option
 from qdeploy.cli._progress import progress
 from qdeploy.cli._text import statement_lines, time_line, verdict_lines
@@ -41,6 +42,7 @@ Example:
     metavar="FILE",
     help="Also write the result as JUnit XML, for a test rack.",
 )
+@operations_option
 @force_option
 @json_option
 def command(**given: Any) -> Answer:  # noqa: ANN401  click's converted values, named like our fields

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import click
 
 from qdeploy import checking, proof
 from qdeploy.checking import Checked, CheckedPair
 from qdeploy.cli._answer import Answer, columns, json_option
+from qdeploy.cli._checking import operations_option
 from qdeploy.cli._cut import cut_lines
 from qdeploy.cli._similar import describe, region
 from qdeploy.diagnostics import ExitCode, RefusedError
@@ -24,7 +26,7 @@ _MOST_REGIONS = 3
 
 
 @click.command("verify", short_help="Check a certificate, without any solver.", epilog=EXAMPLE)
-@click.argument("certificate", type=click.Path(path_type=Path), metavar="CERTIFICATE|OUT")
+@click.argument("path", type=click.Path(path_type=Path), metavar="CERTIFICATE|OUT")
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
@@ -39,14 +41,21 @@ _MOST_REGIONS = 3
     metavar="DIR",
     help="Also generate the C library again and compare it with DIR, byte for byte.",
 )
+@operations_option
+@click.option(
+    "--pure",
+    is_flag=True,
+    help="Form every sum in integers, none in double precision: slower, and the numbers are the "
+    "same.",
+)
 @json_option
-def command(certificate: Path, model: tuple[Path, ...], sources: Path | None) -> Answer:
+def command(model: tuple[Path, ...], **given: Any) -> Answer:  # noqa: ANN401  click's values
     """Check a certificate in exact arithmetic, from the model file and the certificate alone.
 
     OUT is the folder that qdeploy build wrote; its copy of the model is used where none is given.
     """
     try:
-        checked = checking.run(checking.Question(certificate, model, sources))
+        checked = checking.run(checking.Question(models=model, **given))
     except RefusedError as refusal:
         data = checking.describe_refusal(refusal)
         return Answer(data, f"refused: {refusal}", ExitCode.NO)

@@ -16,6 +16,7 @@ from qdeploy.pipeline.options import Options
 from qdeploy.pipeline.similarity import CompareOptions, run_compare
 from qdeploy.pipeline.stages import run_build, run_certify
 from qdeploy.pipeline.stopwatch import Stopwatch
+from qdeploy.proof import DEFAULT_OPERATIONS
 
 
 class NetworkOptions(TypedDict, total=False):
@@ -27,6 +28,7 @@ class NetworkOptions(TypedDict, total=False):
     biases: str | None
     activations: str
     input_format: str | None
+    ranges: str
     rounding: str
     quantizer: str | None
     prune: str | None
@@ -37,6 +39,7 @@ class NetworkOptions(TypedDict, total=False):
     work: float | None
     decision: str | None
     time_limit: float | None
+    memory: str | int | None
     jobs: int | None
     cluster: str | None
     name: str | None
@@ -72,6 +75,7 @@ class DeviceOptions(TypedDict, total=False):
     board: Path | str | None
     vectors: Path | str | int | None
     junit: Path | str | None
+    operations: int
     force: bool
 
 
@@ -79,6 +83,7 @@ class LoadOptions(TypedDict, total=False):
     """Options of `load`."""
 
     check: bool
+    operations: int
 
 
 def build(model: Path | str, **options: Unpack[BuildOptions]) -> dict[str, Any]:
@@ -87,10 +92,11 @@ def build(model: Path | str, **options: Unpack[BuildOptions]) -> dict[str, Any]:
     Args:
         model: an ONNX file.
         **options: those of the command line, with underscores. `inputs`, the region; formats:
-            `bits`, `weights`, `biases`, `activations`, `input_format`, `rounding`, `quantizer`;
-            another network on the device: `prune`, `deploy`; the question: `tolerance`, `norm`,
-            `decision`; the search: `method`, `work`, `time_limit`, `jobs`, `cluster`; the
-            firmware: `board`, `compiler`, `no_run`; the result: `name`, `output`, `force`.
+            `bits`, `weights`, `biases`, `activations`, `input_format`, `ranges`, `rounding`,
+            `quantizer`; another network on the device: `prune`, `deploy`; the question:
+            `tolerance`, `norm`, `decision`; the search: `method`, `work`, `time_limit`, `memory`,
+            `jobs`, `cluster`; the firmware: `board`, `compiler`, `no_run`; the result: `name`,
+            `output`, `force`.
 
     Returns:
         The content of build.json. Its `answer` is `yes`, `no` or `inconclusive`.
@@ -161,8 +167,9 @@ def validate(folder: Path | str, **options: Unpack[DeviceOptions]) -> dict[str, 
     Args:
         folder: what `build` wrote.
         **options: `port` of a device; `board`, another one with the same hardware; `vectors`, a
-            number or an .npz file; `junit`, a file to write the result to as well; `force`, to
-            replace it whatever it is.
+            number or an .npz file; `junit`, a file to write the result to as well;
+            `operations`, the most that checking the certificate may take; `force`, to replace
+            `junit` whatever it is.
 
     Returns:
         An object whose `answer` is `yes` or `no`, and whose `validation` says what was measured.
@@ -201,14 +208,15 @@ def load(folder: Path | str, **options: Unpack[LoadOptions]) -> Loaded:
         folder: what `build` wrote.
         **options: `check`, by default True: also prove the certificate's bounds again, which may
             take as long as `verify`. Without it nothing is known to be proven: every `bound` of
-            the result is None.
+            the result is None. `operations`, the most that the check may take.
 
     Raises:
         RefusedError: a file is not what the certificate names, or the certificate does not check.
         QdeployError: what is wrong, where, and how to fix it.
     """
     given = check_arguments("load", options, LoadOptions)
-    return load_build(_path("folder", folder), check=given.get("check", True))
+    operations = given.get("operations", DEFAULT_OPERATIONS) if given.get("check", True) else None
+    return load_build(_path("folder", folder), operations)
 
 
 # --- arguments -------------------------------------------------------------------------------
@@ -223,7 +231,7 @@ def _options(
 ) -> Options:
     """Take paths as text, and numbers where the command line reads them from text."""
     found = check_arguments(function, given, kinds)
-    found = _texts(_paths(found, "deploy", "output"), "inputs", "board", "tolerance")
+    found = _texts(_paths(found, "deploy", "output"), "inputs", "board", "tolerance", "memory")
     return Options(model=_path("model", model), **found)
 
 

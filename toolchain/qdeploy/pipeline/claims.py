@@ -11,18 +11,19 @@ from fractions import Fraction
 
 from qdeploy import proof, validator
 from qdeploy.certifier import (
-    DEFAULT_WORK,
-    CertifyRequest,
     DecideRequest,
+    Effort,
     Interrupted,
+    Plan,
     Undecided,
     attack_relaxed,
     decide,
     explain,
+    make_plan,
 )
 from qdeploy.certifier import run as search
 from qdeploy.ir import Box, FixedNetwork, Network, SourceTree
-from qdeploy.pipeline.options import Options, choose_crew, read_decision, read_methods
+from qdeploy.pipeline.options import Options, choose_crew, read_decision, read_search
 from qdeploy.pipeline.stopwatch import Stopwatch
 from qdeploy.report.values import Bound, Decided, Found, Origin, Origins, RegionResult, Statement
 
@@ -43,6 +44,22 @@ class Subjects:
 
     library: SourceTree
     files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def plan(
+    network: Network,
+    fixed: FixedNetwork,
+    places: proof.Places | None,
+    regions: tuple[Box, ...],
+    options: Options,
+) -> Plan:
+    """Say what a certificate will take, and what is left out.
+
+    Raises:
+        ExhaustedError: --memory does not suffice for any bound.
+    """
+    wide = proof.side_by_side(network, fixed, places)
+    return make_plan(*wide, regions, read_search(options), choose_crew(options).jobs)
 
 
 def prove(
@@ -74,14 +91,12 @@ def _search(
     options: Options,
     watch: Stopwatch,
 ) -> proof.Certificate:
-    request = CertifyRequest(
-        work=options.work, time_limit=options.time_limit, methods=read_methods(options)
-    )
+    request = read_search(options)
     found = search(network, fixed, regions, request, watch.tell, choose_crew(options))
     kind = read_decision(options)
     if kind is None:
         return found
-    asked = DecideRequest(kind, options.work or options.time_limit or DEFAULT_WORK)
+    asked = DecideRequest(kind, request.allowance)
     try:
         decided = decide(network, fixed, regions, asked, watch.tell, choose_crew(options))
     except Undecided as stopped:
@@ -96,27 +111,32 @@ def attest(
     certificate: proof.Certificate,
     subjects: Subjects,
     watch: Stopwatch,
-    *,
-    hurried: bool = False,
+    relaxed: float | None,
 ) -> Claim:
-    """Write the certificate for these artifacts, and check what was written."""
+    """Write the certificate for these artifacts, and check what was written.
+
+    `relaxed`: predicted seconds of each region's attack with free roundings; None: there is none.
+    """
     with watch.stage("check"):
-        issued = proof.attest(certificate, subjects.library, subjects.files)
-        claim = read_claim(proof.write(issued), network)
-    if hurried or len(certificate.regions) > _MOST_RELAXED:
+        content = proof.write(proof.attest(certificate, subjects.library, subjects.files))
+        claim = check_claim(proof.read(content), content, network, None)
+    if relaxed is None or len(certificate.regions) > _MOST_RELAXED:
         return claim
     with watch.stage("attack"):
-        return replace(claim, statement=_with_relaxed(network, claim))
+        return replace(claim, statement=_with_relaxed(network, claim, Effort(relaxed)))
 
 
 _MOST_RELAXED = 16
 """Regions over which the attack with free roundings runs; it is only there for comparison."""
 
 
-def _with_relaxed(network: Network, claim: Claim) -> Statement:
+def _with_relaxed(network: Network, claim: Claim, effort: Effort) -> Statement:
     """Say for each region how far free roundings could deviate."""
     wide = _wide(network, claim.certificate)
-    found = [attack_relaxed(*wide, r.box, seed=0) for r in claim.statement.regions]
+    found = [
+        attack_relaxed(*wide, r.box, seed=0, start=r.found.x, effort=effort)
+        for r in claim.statement.regions
+    ]
     regions = tuple(
         replace(r, relaxed=None if f is None else f.linf)
         for r, f in zip(claim.statement.regions, found, strict=True)
@@ -141,22 +161,17 @@ def stated(certificate: proof.Certificate) -> str:
     return f"|deviation| <= {max(claim.linf for claim in certificate.regions)}"
 
 
-def read_claim(content: bytes, network: Network) -> Claim:
-    """Read a certificate and prove its bounds again.
-
-    Raises:
-        RefusedError: it does not check.
-    """
-    return check_claim(proof.read(content), content, network)
-
-
-def check_claim(stored: proof.Statement, content: bytes, network: Network) -> Claim:
+def check_claim(
+    stored: proof.Statement, content: bytes, network: Network, operations: int | None
+) -> Claim:
     """Prove the bounds of a certificate again that was read from `content`.
 
+    `operations` that the check may take; None: as many as it asks for.
+
     Raises:
         RefusedError: it does not check.
     """
-    proven = proof.check(network, stored.certificate)
+    proven = proof.check(network, stored.certificate, operations)
     statement = _statement(network, stored.certificate, proven, content)
     return Claim(stored.certificate, content, dict(stored.subjects), statement)
 

@@ -16,6 +16,7 @@ from qdeploy.pipeline.outfolder import VECTORS
 from qdeploy.pipeline.stopwatch import Stopwatch
 from qdeploy.pipeline.stored import Stored, read_build
 from qdeploy.pipeline.summary import describe_verdict
+from qdeploy.proof import DEFAULT_OPERATIONS
 from qdeploy.report.values import Statement
 
 VECTOR_SEED = 1
@@ -34,6 +35,8 @@ class ValidateOptions:
     vectors: str | None = None
     """How many, or the name of a file."""
     junit: Path | None = None
+    operations: int = DEFAULT_OPERATIONS
+    """That checking the certificate may take."""
     force: bool = False
     """Whether `junit` may take the place of something that we did not write."""
 
@@ -67,7 +70,7 @@ def run_validate(options: ValidateOptions, watch: Stopwatch) -> Validated:
 
 def _validated(options: ValidateOptions, watch: Stopwatch) -> Validated:
     with watch.stage("check"):
-        stored = read_build(options.folder)
+        stored = read_build(options.folder, options.operations)
     board = choose_board(stored, options.board)
     with watch.stage("vectors"):
         vectors = _vectors(stored, options.vectors)

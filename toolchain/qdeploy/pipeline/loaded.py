@@ -121,8 +121,8 @@ def _shape(size: int) -> str:
     return f"give an array of {size} numbers, or of rows of so many"
 
 
-def load_build(folder: Path, *, check: bool) -> Loaded:
-    """Read a build folder.
+def load_build(folder: Path, operations: int | None) -> Loaded:
+    """Read a build folder, and check its certificate in so many operations; None: do not.
 
     Raises:
         InputError: it is no build of ours, or damaged.
@@ -130,9 +130,9 @@ def load_build(folder: Path, *, check: bool) -> Loaded:
     """
     parts = read_parts(folder)
     program = parts.statement.certificate.program
-    if not check:
+    if operations is None:
         return Loaded(parts.network, program, _unproven(parts), None)
-    statement = proven_claim(parts).statement
+    statement = proven_claim(parts, operations).statement
     regions = tuple(map(_region, statement.regions))
     bound = None if statement.bound is None else float_up(statement.bound.linf)
     return Loaded(parts.network, program, regions, bound)

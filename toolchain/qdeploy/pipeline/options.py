@@ -14,10 +14,10 @@ from typing import TypeVar
 
 from qdeploy import importer
 from qdeploy.boards import DEFAULT as DEFAULT_BOARD
-from qdeploy.certifier import Crew, known_methods
+from qdeploy.certifier import DEFAULT_MEMORY, CertifyRequest, Crew, known_methods
 from qdeploy.diagnostics import UsageError
 from qdeploy.fixedpoint import MAX_BITS, QFormat, Rounding, parse_format
-from qdeploy.ir import Activations, Box, Network, QuantizeRequest
+from qdeploy.ir import Activations, Box, Network, QuantizeRequest, Ranges
 from qdeploy.ir.naming import name_fault
 from qdeploy.proof import DecisionKind
 from qdeploy.reduce import Amount, known_reducers
@@ -47,6 +47,7 @@ class Options:
     biases: str | None = None
     activations: str = "auto"
     input_format: str | None = None
+    ranges: str = "auto"
     rounding: str = "nearest"
     quantizer: str | None = None
     """None: the same as `rounding`."""
@@ -58,6 +59,7 @@ class Options:
     method: str | None = None
     """Names of bound methods, separated by commas. None: all but those used on request only."""
     work: float | None = None
+    memory: str | None = None
     decision: str | None = None
     time_limit: float | None = None
     jobs: int | None = None
@@ -83,11 +85,12 @@ class Formats:
     biases: QFormat | None
     activations: QFormat | Activations
     input_format: QFormat | None
+    ranges: Ranges
     rounding: Rounding
     quantizer: Rounding
 
-    def request(self, regions: tuple[Box, ...]) -> QuantizeRequest:
-        """Return the quantiser's request for these regions."""
+    def request(self, regions: tuple[Box, ...], work: float) -> QuantizeRequest:
+        """Return the quantiser's request for these regions; `work` as in `QuantizeRequest`."""
         return QuantizeRequest(
             regions=regions,
             bits=self.bits,
@@ -97,6 +100,8 @@ class Formats:
             input_format=self.input_format,
             rounding=self.rounding,
             quantizer=self.quantizer,
+            ranges=self.ranges,
+            work=work,
         )
 
 
@@ -126,6 +131,7 @@ def read_formats(options: Options) -> Formats:
         _format(options.biases, "--biases"),
         _activations(options.activations),
         _format(options.input_format, "--input-format"),
+        _ranges(options),
         rounding,
         quantizer,
     )
@@ -144,6 +150,17 @@ def _activations(text: str) -> QFormat | Activations:
             f"--activations {text!r} is unknown", fix=f"give one of {known}, or a format IB.FB"
         )
     return parse_format(text, "--activations")
+
+
+def _ranges(options: Options) -> Ranges:
+    ranges = _choice(Ranges, options.ranges, "--ranges")
+    if ranges is not Ranges.AUTO and options.activations != Activations.AUTO.value:
+        raise UsageError(
+            f"--ranges {options.ranges} chooses formats of activations, and --activations "
+            f"{options.activations} gives them",
+            fix="give one of the two options",
+        )
+    return ranges
 
 
 def _choice(kind: type[Choice], text: str, option: str) -> Choice:
@@ -240,15 +257,61 @@ def read_tolerance(options: Options) -> Fraction | None:
     if options.tolerance is None:
         return None
     try:
-        value = Fraction(options.tolerance)
+        value = None if _endless(options.tolerance) else Fraction(options.tolerance)
     except (ValueError, ZeroDivisionError):
-        value = Fraction(-1)
-    if value < 0:
+        value = None
+    if value is None or value < 0:
         raise UsageError(
-            f"--tolerance {options.tolerance!r} is no non-negative number",
+            f"--tolerance {options.tolerance[:80]!r} is no non-negative number of a sensible size",
             fix="write for example --tolerance 0.01",
         )
     return value
+
+
+def _endless(text: str) -> bool:
+    """Whether the number that `text` spells may be too long to calculate with."""
+    return len(text) > _LONGEST_NUMBER or _LARGE_EXPONENT.search(text) is not None
+
+
+_LONGEST_NUMBER = 400
+_LARGE_EXPONENT = re.compile(r"e[+-]?[0_]*[1-9][0-9_]{3}", re.IGNORECASE)
+"""Of four digits or more: beyond every double."""
+
+
+def read_memory(options: Options) -> int:
+    """Read --memory: bytes, or a number with K, M or G (of 1024) behind it.
+
+    Raises:
+        UsageError: it is no such size.
+    """
+    if options.memory is None:
+        return DEFAULT_MEMORY
+    size = _SIZE.fullmatch(options.memory)
+    if size is None:
+        raise UsageError(
+            f"--memory {options.memory[:80]!r} is no size of memory",
+            fix="write bytes, or for example 500M or 4G",
+        )
+    return int(Fraction(size[1]) * _UNITS[size[2].upper()])
+
+
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)([KMG]?)", re.IGNORECASE)
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def read_search(options: Options) -> CertifyRequest:
+    """Read what the search for a bound may take and try.
+
+    Raises:
+        UsageError: one of these options is malformed.
+    """
+    check_limits(options)
+    return CertifyRequest(
+        work=options.work,
+        time_limit=options.time_limit,
+        methods=read_methods(options),
+        memory=read_memory(options),
+    )
 
 
 def read_name(options: Options) -> str | None:

@@ -23,7 +23,7 @@ from qdeploy import (
     validator,
 )
 from qdeploy.boards import Board
-from qdeploy.certifier import Interrupted
+from qdeploy.certifier import Interrupted, Plan
 from qdeploy.diagnostics import ExitCode, MissingToolError, StoppedError
 from qdeploy.ir import (
     Box,
@@ -44,6 +44,7 @@ from qdeploy.pipeline.claims import (
     attest,
     bound_of,
     origins_of,
+    plan,
     prove,
     stated,
     unchecked,
@@ -53,15 +54,14 @@ from qdeploy.pipeline.options import (
     DEFAULT_VECTORS,
     Options,
     check_decision,
-    check_limits,
     choose_crew,
     choose_regions,
     read_decision,
     read_formats,
-    read_methods,
     read_name,
     read_norm,
     read_prune,
+    read_search,
     read_tolerance,
 )
 from qdeploy.pipeline.reduction import Choice, check_alike, choose_network
@@ -80,6 +80,8 @@ class Program:
     choice: Choice
     fixed: FixedNetwork
     regions: tuple[Box, ...]
+    plan: Plan
+    """Of the search for a bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +199,11 @@ def _finish(
 ) -> Built:
     """Check what was found, run the board, and write the folder; in a hurry, what must be."""
     network, firmware = made.program.network, made.firmware
-    claim = attest(network, certificate, made.subjects, watch, hurried=interrupted)
+    relaxed = None if interrupted else made.program.plan.relaxed
+    claim = attest(network, certificate, made.subjects, watch, relaxed)
     verdict = _try_out(made, claim, watch) if made.runs else None
-    material = _material(made.program, claim, origins_of(network, claim, watch), firmware, options)
+    origins = _origins(made.program, claim, watch)
+    material = _material(made.program, claim, origins, firmware, options)
     material = replace(material, verdict=verdict, interrupted=interrupted)
     with watch.stage("report"):
         files = outfolder.files(material, claim, made.library, made.vectors)
@@ -263,7 +267,7 @@ def run_certify(options: Options, watch: Stopwatch) -> Certified:
 
 def _claim(
     program: Program, options: Options, library: SourceTree, target: Target, watch: Stopwatch
-) -> tuple[Claim, Origins]:
+) -> tuple[Claim, Origins | None]:
     """Prove a bound; whenever a person ends that, write what there is.
 
     Raises:
@@ -275,8 +279,8 @@ def _claim(
     except Interrupted as stopped:
         raise _stopped(stopped.certificate, library, target) from None
     try:
-        claim = attest(network, certificate, Subjects(library), watch)
-        return claim, origins_of(network, claim, watch)
+        claim = attest(network, certificate, Subjects(library), watch, program.plan.relaxed)
+        return claim, _origins(program, claim, watch)
     except KeyboardInterrupt:
         raise _stopped(certificate, library, target) from None
 
@@ -300,9 +304,7 @@ def _knowing(target: Target, options: Options) -> Target:
 
 
 def _program(options: Options, watch: Stopwatch) -> Program:
-    formats = read_formats(options)
-    read_methods(options)
-    check_limits(options)
+    formats, search = read_formats(options), read_search(options)
     choose_crew(options)
     read_decision(options)
     read_norm(options)
@@ -314,9 +316,15 @@ def _program(options: Options, watch: Stopwatch) -> Program:
         regions = choose_regions(options, formats, network.inputs[0].size)
     choice = choose_network(options, network, regions, watch)
     with watch.stage("quantize"):
-        fixed = quantize.run(choice.network, formats.request(regions))
+        fixed = quantize.run(choice.network, formats.request(regions, search.given))
         check_alike(options, network, fixed, choice)
-    return Program(network, choice, fixed, regions)
+        planned = plan(network, fixed, choice.places, regions, options)
+    return Program(network, choice, fixed, regions, planned)
+
+
+def _origins(program: Program, claim: Claim, watch: Stopwatch) -> Origins | None:
+    """Return where the bound comes from; None where working that out would take too long."""
+    return origins_of(program.network, claim, watch) if program.plan.explained else None
 
 
 def _try_out(made: _Made, claim: Claim, watch: Stopwatch) -> Verdict:
@@ -332,7 +340,7 @@ def _try_out(made: _Made, claim: Claim, watch: Stopwatch) -> Verdict:
 def _material(
     program: Program,
     claim: Claim,
-    origins: Origins,
+    origins: Origins | None,
     firmware: Firmware | None,
     options: Options,
 ) -> Material:
@@ -345,7 +353,11 @@ def _material(
         origins=origins,
         reduced=program.choice.reduced,
         firmware=firmware,
-        warnings=remarks(
-            program.network, program.choice.network, program.fixed, claim.statement, options
+        warnings=(
+            *program.fixed.notes,
+            *program.plan.notes,
+            *remarks(
+                program.network, program.choice.network, program.fixed, claim.statement, options
+            ),
         ),
     )

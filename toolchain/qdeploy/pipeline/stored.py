@@ -67,7 +67,7 @@ class Stored:
     """The way from the folder to the user's own board; None for a board of qdeploy."""
 
 
-def read_build(folder: Path) -> Stored:
+def read_build(folder: Path, operations: int) -> Stored:
     """Read a folder, check its certificate against its model, and all else against that.
 
     Raises:
@@ -75,7 +75,7 @@ def read_build(folder: Path) -> Stored:
         RefusedError: the certificate does not check, or something is not what it is about.
     """
     parts = read_parts(folder)
-    claim = proven_claim(parts)
+    claim = proven_claim(parts, operations)
     summary = {
         **derived_summary(parts.network, claim.certificate, claim.statement),
         "firmware": describe_firmware(parts.firmware),
@@ -113,13 +113,13 @@ def read_parts(folder: Path) -> Parts:
     return Parts(folder, account, content, statement, network, firmware)
 
 
-def proven_claim(parts: Parts) -> Claim:
-    """Prove the bounds of a folder's certificate again.
+def proven_claim(parts: Parts, operations: int) -> Claim:
+    """Prove the bounds of a folder's certificate again, in so many operations at most.
 
     Raises:
         RefusedError: they do not hold.
     """
-    return check_claim(parts.statement, parts.content, parts.network)
+    return check_claim(parts.statement, parts.content, parts.network, operations)
 
 
 def _account(folder: Path) -> Mapping[str, Any]:

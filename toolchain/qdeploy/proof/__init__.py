@@ -1,8 +1,11 @@
 """The trusted kernel: what a certificate says, and the exact check that makes it `Proven`.
 
-`check(network, certificate)` is the whole trust: exact integers, no solver, no floating point.
+`check(network, certificate)` is the whole trust: exact integers and no solver. Sums of integers may
+be formed in double precision where that is exact, and never where `integers_only` is said.
 """
 
+from qdeploy.fixedpoint.products import integers_only
+from qdeploy.proof.budget import DEFAULT_OPERATIONS
 from qdeploy.proof.certificate import (
     Certificate,
     DecisionKind,
@@ -18,6 +21,7 @@ from qdeploy.proof.similarity_file import is_similarity, read_similarity, write_
 from qdeploy.proof.statement import Statement, attest, read, tree_digest, write
 
 __all__ = [
+    "DEFAULT_OPERATIONS",
     "Certificate",
     "DecisionKind",
     "DecisionStatus",
@@ -36,6 +40,7 @@ __all__ = [
     "coarse_grid",
     "deviations",
     "deviations_at",
+    "integers_only",
     "is_similarity",
     "read",
     "read_similarity",

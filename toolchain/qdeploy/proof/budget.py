@@ -7,14 +7,17 @@ in benchmarks/). What a piece of work costs is estimated from its sizes before i
 from qdeploy.diagnostics import RefusedError
 
 SECONDS_PER_OPERATION = 4e-9
+LEAST_WORK = 0.5
+"""Predicted seconds that nobody waits for: what is looked at first may take as much, however little
+work is asked for."""
 DEFAULT_OPERATIONS = 1_000_000_000_000
 """About an hour."""
 
 
 class Budget:
-    """An account of operations."""
+    """An account of operations; None: without a limit."""
 
-    def __init__(self, operations: int = DEFAULT_OPERATIONS) -> None:
+    def __init__(self, operations: int | None = DEFAULT_OPERATIONS) -> None:
         self.operations = operations
         self.spent = 0
 
@@ -25,7 +28,7 @@ class Budget:
             RefusedError: it is beyond what the whole check may take; `place` says what asks for it.
         """
         self.spent += operations
-        if self.spent > self.operations:
+        if self.operations is not None and self.spent > self.operations:
             raise RefusedError(
                 f"{place}: checking this would take more than {self.operations:.3g} operations",
                 fix="allow more with --operations, if the certificate is one to wait for",

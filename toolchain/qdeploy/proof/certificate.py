@@ -10,6 +10,13 @@ from qdeploy.ir import Box, FixedNetwork, listed
 from qdeploy.proof.cone import Dual
 from qdeploy.proof.placing import Places
 
+ARITHMETIC = (
+    "Python's integers, numpy's integer arithmetic and this checker are correct.",
+    "Sums of integers below 2^53 in magnitude are exact in double precision (IEEE 754), in any "
+    "order; verify --pure forms them in integers instead.",
+)
+"""What every check rests on."""
+
 
 def assumptions(cut: Sequence[str]) -> tuple[str, ...]:
     """Return what a certificate rests on; of a cut it speaks where something was cut."""
@@ -36,7 +43,7 @@ _ALWAYS = (
     "The device computes the embedded integer program; compiler, core and transport are trusted "
     "as far as validation by execution has shown.",
     "The importer reads the accepted operators as the ONNX standard defines them.",
-    "Python's integers, numpy's integer arithmetic and this checker are correct.",
+    *ARITHMETIC,
 )
 
 

@@ -436,11 +436,12 @@ def witnesses(
 
 
 def check(
-    network: Network, certificate: Certificate, operations: int = DEFAULT_OPERATIONS
+    network: Network, certificate: Certificate, operations: int | None = DEFAULT_OPERATIONS
 ) -> tuple[Proven, ...]:
     """Prove every region's claim again, from nothing but the network and the certificate.
 
-    `operations`: what the check may take, over all regions (`qdeploy.proof.budget`).
+    `operations`: what the check may take, over all regions (`qdeploy.proof.budget`); None: as
+    much as it asks for.
 
     Raises:
         RefusedError: something does not hold, or checking it takes more; the text names it.

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from qdeploy.diagnostics import RefusedError
 from qdeploy.ir import Box
-from qdeploy.proof.certificate import SignedDual, told_cut
+from qdeploy.proof.certificate import ARITHMETIC, SignedDual, told_cut
 from qdeploy.proof.similarity import (
     Apart,
     Constraints,
@@ -48,7 +48,7 @@ _REFERENCE = (
 _ALWAYS = (
     "The statement covers every pair of real inputs of the stated regions and relation.",
     "The importer reads the accepted operators as the ONNX standard defines them.",
-    "Python's integers, numpy's integer arithmetic and this checker are correct.",
+    *ARITHMETIC,
 )
 _LARGEST_FILE = 64 * 1024 * 1024
 _DELTA_BITS = 300

@@ -14,14 +14,14 @@ alike.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.ir import FixedNetwork, FixedTensor, Network, QuantizeRequest, Ranges
-from qdeploy.proof.budget import SECONDS_PER_OPERATION
+from qdeploy.proof.budget import LEAST_WORK, SECONDS_PER_OPERATION
 from qdeploy.proof.dyadic import Interval
 from qdeploy.proof.pair import MismatchError, Pair, align, sharp_grid
 from qdeploy.proof.ranges import analyse, analysis_operations, boxes_on_grid
@@ -97,7 +97,18 @@ def chosen(network: Network, request: QuantizeRequest, assemble: Assemble) -> Fi
         _codes_seen(draft, name) < _STARVED and _codes_seen(by_samples, name) >= _FED
         for name in draft.seen
     )
-    return by_samples.program if starved and look.deviation > width else draft.program
+    return _told(by_samples.program) if starved and look.deviation > width else draft.program
+
+
+def _told(program: FixedNetwork) -> FixedNetwork:
+    return replace(program, notes=(*program.notes, _SAMPLED))
+
+
+_SAMPLED = (
+    "activations hold twice what sampled inputs reach: what is proven to occur is so much wider "
+    "that hardly a step would be left; what lies beyond saturates, and counts in the bound "
+    "(--ranges proven holds it all)"
+)
 
 
 def _codes_seen(draft: Draft, tensor: str) -> int:
@@ -144,7 +155,7 @@ class _View:
     def __init__(self, network: Network, request: QuantizeRequest) -> None:
         self._network = network
         self._request = request
-        self._left = _SHARE_OF_LOOKS * request.work
+        self._left = _SHARE_OF_LOOKS * max(request.work, LEAST_WORK)
         self._left_for_cuts = _SHARE_OF_CUTS * request.work
         self._cuts: int | None = None
         """Of every region; all programs are looked at alike, once the first one was."""
