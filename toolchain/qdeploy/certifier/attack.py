@@ -34,7 +34,7 @@ _EVEN = 0.5
 _HUGE = 1e300
 _EXACT_WORK = 3_000_000
 """Parameters times inputs that are evaluated without rounding: about a second."""
-_PER_NEURON = 10
+_PER_NEURON = 30
 """Parameters that take as long as a neuron's own numbers."""
 _NUMBERS = 1 << 21
 """Of one array: 16 MiB, of which a dozen stand in memory at once."""

@@ -297,13 +297,13 @@ class _Run:
 
     def _open(self) -> list[_Goal]:
         """Return the goals that may still lower an output's bound: the larger side of each."""
-        found = []
-        for goal in self._now:
-            rivals = [g for g in self._now if g.output == goal.output]
-            larger = max(rivals, key=lambda g: (g.height, g.sign))
-            if goal.rounds == 0 or (goal is larger and not goal.over):
-                found.append(goal)
-        return found
+        ordered = sorted(self._now, key=lambda g: (g.height, g.sign))
+        larger = {goal.output: goal for goal in ordered}
+        return [
+            goal
+            for goal in self._now
+            if goal.rounds == 0 or (goal is larger[goal.output] and not goal.over)
+        ]
 
     def tasks(self) -> tuple[Task, ...]:
         """Return the next round of every goal that is open."""

@@ -28,6 +28,8 @@ _TIGHT = 1.01
 """A bound so close to the attack that no method could gain much."""
 _PATIENCE = 2.0
 """How much more the work of a method counts without which the bound would be the same."""
+_SECONDS_PER_OUTPUT = 2e-5
+"""Of writing a claim down, and of looking at all outputs again after a step."""
 _WRITE_EVERY = 1.3
 """Factor of work after which the claim is written down again, for whoever interrupts."""
 
@@ -88,7 +90,7 @@ def search(scene: Scene, wanted: Assignment, budget: Budget) -> Search:
     """Bound one region as tightly as the budget allows."""
     surveys, (found, witness) = yield _opening(wanted)  # type: ignore[misc]
     question = Question(scene, wanted.box, found)
-    course = _Course(_pursuits(question, surveys), witness, wanted.box)
+    course = _Course(question, _pursuits(question, surveys), witness)
     yield course.reached()
     written = 0.0
     while (name := course.next(budget)) is not None:
@@ -121,9 +123,10 @@ def _pursuits(question: Question, surveys: Mapping[str, object]) -> dict[str, Pu
 class _Course:
     """The pursuits of one region, what each has spent, and the best they reached together."""
 
-    def __init__(self, pursuits: dict[str, Pursuit], witness: Witness, box: Box) -> None:
+    def __init__(self, question: Question, pursuits: dict[str, Pursuit], witness: Witness) -> None:
         self.pursuits = pursuits
-        self._box = box
+        self._box = question.box
+        self._writing = _SECONDS_PER_OUTPUT * len(question.found.per_output)
         self._witness = witness
         self._spent = dict.fromkeys(pursuits, 0.0)
         self._best: dict[str, Standing] = {}
@@ -153,8 +156,8 @@ class _Course:
         return next((name for name in ordered if budget.leaves_room(prices[name] or 0.0)), None)
 
     def affords(self, name: str, budget: Budget) -> bool:
-        """Whether the next step of a method is within the budget."""
-        return self.work + (self.pursuits[name].price() or 0.0) <= budget.work
+        """Whether a method's next step is within the budget, and writing down what it finds."""
+        return self.work + (self.pursuits[name].price() or 0.0) + self._writing <= budget.work
 
     def take(self, name: str, answers: Sequence[Any]) -> None:
         """Let a method go on."""

@@ -54,13 +54,16 @@ _SECONDS_PER_GATHER, _SECONDS_PER_PIVOT = 1.8e-8, 6e-12
 _SECONDS_PER_MOMENT = 1.1e-9
 _SECONDS_PER_EXACT_PRODUCT = 1.5e-7
 """Of Python's integers, in all that repairs a dual and checks it."""
+_SECONDS_PER_ROUND = 6e-3
+"""However small the cone is."""
 
 
 def predicted_seconds(size: int, forms: int, products: int) -> float:
     """Predict one round, on one core of a machine of 2024 (measured in benchmarks/)."""
     step = _SECONDS_PER_GATHER * products**2 + _SECONDS_PER_PIVOT * products**3
     step += _SECONDS_PER_MOMENT * size * (forms + size) ** 2
-    return TYPICAL_ITERATIONS * step + _SECONDS_PER_EXACT_PRODUCT * forms * size**2
+    exact = _SECONDS_PER_EXACT_PRODUCT * forms * size**2
+    return _SECONDS_PER_ROUND + TYPICAL_ITERATIONS * step + exact
 
 
 @dataclass(frozen=True, slots=True)

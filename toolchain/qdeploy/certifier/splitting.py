@@ -4,9 +4,11 @@ The tree only says where to cut; `proof.tree` derives the leaves and their bound
 from bounds alone, never from the clock or the budget, so a larger budget only adds cuts.
 """
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,12 @@ _LARGEST_ROUND = 4096
 _SHARE_OF_TREE = 8
 _PIECE = 256
 """Boxes of one task; more are analysed no faster together."""
+_PIECE_NUMBERS = 1 << 18
+"""Boxes of one task times outputs."""
+_MOST_NUMBERS = 1 << 22
+"""Nodes of a tree times outputs: the bounds of all are kept."""
+_WIDE = 64
+"""Outputs from which arrays are compared faster than lists."""
 _FEW_CELLS = 64
 """An exact leaf of more codes is cut first."""
 _CLOSE_ENOUGH = 1.002
@@ -170,7 +178,9 @@ class Growth:
         """Return the next boxes, some a task."""
         if self._cut is None:
             return ()
-        halves, pieces = self._cut.halves, in_pieces(len(self._cut.halves.lo), _PIECE)
+        halves = self._cut.halves
+        size = max(1, min(_PIECE, _PIECE_NUMBERS // len(self.floor)))
+        pieces = in_pieces(len(halves.lo), size)
         share = (self.price() or 0.0) / len(pieces)
         return tuple(
             Task(bound_boxes, (self.prices.grid, _rows(halves, piece)), share) for piece in pieces
@@ -233,7 +243,10 @@ class Growth:
         axes = _axes(self.pair, boxes)
         halves = tree.halves(boxes, axes)
         cut = _Cut(chosen, axes, halves, self._count(halves))
-        return None if self._spent + cut.boxes > self.prices.most_boxes else cut
+        numbers = (len(self.axes) + len(halves.lo)) * len(self.floor)
+        if self._spent + cut.boxes > self.prices.most_boxes or numbers > _MOST_NUMBERS:
+            return None
+        return cut
 
     def _gained_nothing(self, worst: float, mean: float) -> bool:
         return (
@@ -285,16 +298,25 @@ def _pruned(children: NDArray[np.int64], bounds: Raw) -> NDArray[np.bool_]:
 
     Children stand behind their parents, and 0 stands for none.
     """
-    best = [tuple(row) for row in bounds.tolist()]
+    best: list[Any] = list(bounds) if bounds.shape[1] > _WIDE else bounds.tolist()
     leaf = children == 0
     for node in np.flatnonzero(~leaf)[::-1].tolist():
         first = children[node]
-        parts = tuple(map(max, best[first], best[first + 1]))
-        if all(own <= part for own, part in zip(best[node], parts, strict=True)):
+        parts, worse = _worse(best[node], best[first], best[first + 1])
+        if worse:
             leaf[node] = True
         else:
             best[node] = parts
     return np.asarray(leaf)
+
+
+def _worse(own: Any, first: Any, second: Any) -> tuple[Any, bool]:  # noqa: ANN401  lists or arrays
+    """Return two parts' larger bounds, output by output, and whether none is below `own`."""
+    if isinstance(own, list):
+        parts = list(map(max, first, second))
+        return parts, all(map(operator.le, own, parts))
+    larger = np.maximum(first, second)
+    return larger, bool((own <= larger).all())
 
 
 def _floor(found: Sampled) -> Floats:

@@ -12,7 +12,7 @@ from fractions import Fraction
 def float_up(value: Fraction) -> float:
     """Return the smallest double whose value and whose decimal text are not below `value`."""
     candidate = _nearest(value)
-    while _lowest_reading(candidate) < value:
+    while not _reads_above(candidate, value):
         candidate = math.nextafter(candidate, math.inf)
     return candidate
 
@@ -29,8 +29,10 @@ def _nearest(value: Fraction) -> float:
     return float(value)
 
 
-def _lowest_reading(number: float) -> Fraction:
-    return min(Fraction(number), Fraction(repr(number)))
+def _reads_above(number: float, value: Fraction) -> bool:
+    """Whether neither the double nor its decimal text is below `value`."""
+    ratios = number.as_integer_ratio(), Decimal(repr(number)).as_integer_ratio()
+    return all(n * value.denominator >= value.numerator * d for n, d in ratios)
 
 
 def text_up(value: Fraction, digits: int = 4) -> str:

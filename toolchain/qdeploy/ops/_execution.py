@@ -56,6 +56,8 @@ def apart(network: Network, x: FractionArray, answers: FractionArray) -> Fractio
     Exactly how far, where every operator of the network is exact.
     """
     low, high = enclose(network, x)
+    if low is high:
+        return np.asarray(abs(answers - low))
     return np.asarray(np.maximum(np.maximum(answers - high, low - answers), 0) + Fraction(0))
 
 

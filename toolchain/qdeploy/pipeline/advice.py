@@ -52,9 +52,11 @@ def _rows(fixed: FixedNetwork) -> int:
 def _inputs(regions: Sequence[Box], count: int) -> Reals:
     """Return inputs of the regions: corners, and random ones between."""
     rng = np.random.default_rng(0)
-    chosen = [regions[i * len(regions) // count] for i in range(count)]
-    lo = np.array([[float(v) for v in box.lo] for box in chosen])
-    hi = np.array([[float(v) for v in box.hi] for box in chosen])
+    which = [i * len(regions) // count for i in range(count)]
+    corners = {
+        i: [[float(v) for v in side] for side in (regions[i].lo, regions[i].hi)] for i in set(which)
+    }
+    lo, hi = (np.array([corners[i][end] for i in which]) for end in (0, 1))
     share = rng.random(lo.shape)
     share[0], share[1] = 0.0, 1.0
     share[2::4] = share[2::4].round()

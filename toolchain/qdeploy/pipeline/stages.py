@@ -184,7 +184,11 @@ def _make(options: Options, board: Board, target: Target, watch: Stopwatch) -> _
             deploy.greet(firmware, board)
     with watch.stage("vectors"):
         vectors = validator.choose_vectors(
-            program.network, program.fixed, program.regions, DEFAULT_VECTORS, VECTOR_SEED
+            program.network,
+            program.fixed,
+            program.regions,
+            validator.usual_count(program.network, DEFAULT_VECTORS),
+            VECTOR_SEED,
         )
     return _Made(program, library, firmware, vectors, board, runs, copies, target)
 

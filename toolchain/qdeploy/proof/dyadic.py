@@ -38,6 +38,7 @@ _MOST_LIMBS = 4
 """Of each factor; more would cost more than Python's integers do."""
 _RESULT_BITS = 57
 _FEW_NUMBERS = 96
+_FEWER_THAN_A_CALL = 8
 _BLOCK = 1 << 15
 """Numbers that are worked on at once: 256 KiB of each of a few arrays."""
 _MATRIX = 2
@@ -77,8 +78,9 @@ def total(array: Raw) -> Raw:
 
 def widest(array: Raw) -> int:
     """Return the bit length of the largest magnitude in `array`."""
-    if array.size == 0:
-        return 0
+    if array.size <= _FEWER_THAN_A_CALL:
+        # Python's own loop ends before numpy has begun.
+        return max((int(v).bit_length() for v in array.ravel().tolist()), default=0)
     return max(int(array.max()).bit_length(), int(array.min()).bit_length())
 
 

@@ -45,7 +45,13 @@ from qdeploy.proof.ranges import (
     reference_error,
     step_operations,
 )
-from qdeploy.proof.rounded import decimal_above, decimal_below, root_above
+from qdeploy.proof.rounded import (
+    decimal_above,
+    decimal_below,
+    quotient_above,
+    root_above,
+    sum_of_squares,
+)
 from qdeploy.proof.sides import LARGEST_CONE, require_size, side_bound, tightened
 from qdeploy.proof.tree import TreeError
 from qdeploy.proof.tuned import TuningError
@@ -246,11 +252,9 @@ def _deviation(ranges: Ranges) -> list[int]:
 
 
 def _part(known: Analysis, method: str, raw: Sequence[int]) -> Part:
-    scale = two_to(-known.pair.grid)
-    exact_bounds = [
-        (int(r) + int(extra)) * scale for r, extra in zip(raw, known.reference, strict=True)
-    ]
-    per_output = tuple(decimal_above(b) for b in exact_bounds)
+    scale = 1 << known.pair.grid
+    exact_bounds = [int(r) + int(extra) for r, extra in zip(raw, known.reference, strict=True)]
+    per_output = tuple(quotient_above(b, scale) for b in exact_bounds)
     return Part(method, per_output, euclidean(per_output))
 
 
@@ -316,15 +320,15 @@ def split_part(data: SplitPart, bounds: Raw) -> Part:
 
 def leaves_part(method: str, data: SplitPart | TunedPart, bounds: Raw) -> Part:
     """State what the bounds of all leaves [leaves, outputs] say together."""
-    scale = two_to(-data.grid)
-    per_output = tuple(decimal_above(int(b) * scale) for b in bounds.max(axis=0))
+    scale = 1 << data.grid
+    per_output = tuple(quotient_above(b, scale) for b in map(int, bounds.max(axis=0)))
     largest = int((bounds * bounds).sum(axis=1).max())
-    return Part(method, per_output, decimal_above(root_above(largest * scale**2)), data)
+    return Part(method, per_output, decimal_above(root_above(Fraction(largest, scale**2))), data)
 
 
 def euclidean(per_output: Sequence[Decimal]) -> Decimal:
     """Bound the 2-norm of a vector whose components are bounded."""
-    return decimal_above(root_above(sum((Fraction(b) ** 2 for b in per_output), Fraction(0))))
+    return decimal_above(root_above(sum_of_squares(per_output)))
 
 
 def _cone_part(known: Analysis, data: ConePart) -> Part:

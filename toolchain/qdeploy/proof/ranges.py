@@ -172,6 +172,8 @@ def is_open(layer: Layer, y: Interval, z: Interval, grid: int) -> NDArray[np.boo
     return np.asarray((slopes.lo != slopes.hi) | (z.hi > top), dtype=bool)
 
 
+_OPERATIONS_PER_NUMBER = 150
+"""Of an input or an output, which is rounded, clamped and compared."""
 _OPERATIONS_PER_STEP = 100_000
 """What passing one layer costs however narrow it is."""
 
@@ -187,7 +189,8 @@ def operations_through(widths: Sequence[int], boxes: int = 1) -> int:
 
     A row passes three matrices a layer, whose products cost a third of an operation each.
     """
-    operations = behind = 0
+    behind = 0
+    operations = (widths[0] + widths[-1]) * _OPERATIONS_PER_NUMBER
     for k in range(1, len(widths) - 1):
         behind += widths[k] * (widths[k - 1] + 14)
         operations += 6 * widths[k + 1] * behind

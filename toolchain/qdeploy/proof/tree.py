@@ -30,6 +30,8 @@ LARGEST_TREE = 1 << 21
 """Nodes a tree may have."""
 LARGEST_CELLS = 4096
 """Codes an exact leaf may enumerate."""
+LARGEST_BOUNDS = 1 << 23
+"""Leaves times outputs: all are held at once."""
 LARGEST_CORNERS = 1 << 25
 """Leaves (or codes of few leaves) times inputs that may stand in memory at once."""
 LARGEST_WORK = 400_000_000_000
@@ -146,6 +148,10 @@ def require_affordable(pair: Pair, leaves: Leaves, *, wide: bool) -> int:
         TreeError: the leaves and codes are too many for this network.
     """
     pieces = count_pieces(pair, leaves)
+    if len(leaves.exact) * pair.layers[-1].width > LARGEST_BOUNDS:
+        raise TreeError(
+            f"{len(leaves.exact)} leaves of so many outputs are beyond {LARGEST_BOUNDS}"
+        )
     operations = pieces * leaf_operations(pair, wide=wide)
     if operations > LARGEST_WORK:
         raise TreeError(f"{pieces} leaves and codes are too much work")
@@ -188,27 +194,27 @@ def _linear(pair: Pair, program: FixedNetwork, boxes: Interval) -> Raw:
 
 def _exact(pair: Pair, program: FixedNetwork, boxes: Interval) -> Raw:
     """Bound |deviation| over each box [boxes, n] code by code, few leaves at a time."""
-    bounds = []
+    bounds = np.zeros((len(boxes.lo), pair.layers[-1].width), dtype=object)
     for chunk in _chunks(len(boxes.lo), min(_EXACT_BATCH, _batch(pair))):
         codes, cells, first = input_cells(
             pair.input, pair.input_rounding, _rows(boxes, chunk), pair.grid
         )
-        gaps = _gaps(pair, program, codes, cells)
-        bounds.append(np.maximum.reduceat(gaps, first, axis=0))
-    return np.concatenate(bounds)
+        owner = np.repeat(np.arange(len(first)), np.diff(first, append=len(codes)))
+        for some in _chunks(len(codes), _batch(pair)):
+            gaps = _gaps(pair, program, codes[some], _rows(cells, some))
+            leaves, start = np.unique(owner[some], return_index=True)
+            worst = np.maximum.reduceat(gaps, start, axis=0)
+            bounds[chunk][leaves] = np.maximum(bounds[chunk][leaves], worst)
+    return bounds
 
 
 def _gaps(pair: Pair, program: FixedNetwork, codes: NDArray[np.int64], cells: Interval) -> Raw:
     """Bound |device - network| for each code over its cell."""
     scale = pair.grid - pair.layers[-1].output.fb
     device = ops.execute(program, codes).astype(object) << scale
-    gaps = []
-    for chunk in _chunks(len(codes), _batch(pair)):
-        found = analyse(pair, _rows(cells, chunk), use_linear=True, sparing=True)
-        real, extra = found.layers[-1].out.a, reference_error(pair, found)
-        low, high = abs(device[chunk] - real.lo), abs(device[chunk] - real.hi)
-        gaps.append(np.maximum(low, high) + extra)
-    return np.concatenate(gaps)
+    found = analyse(pair, cells, use_linear=True, sparing=True)
+    real, extra = found.layers[-1].out.a, reference_error(pair, found)
+    return np.asarray(np.maximum(abs(device - real.lo), abs(device - real.hi)) + extra)
 
 
 def count_cells(fmt: QFormat, mode: Rounding, boxes: Interval, grid: int) -> Raw:

@@ -60,6 +60,7 @@ class _Look:
     """Of every output from the network, at most."""
     outgrown: bool
     """Whether numbers outgrew 64 bits."""
+    by_lines: bool
 
 
 Assemble = Callable[[Wanted], Draft]
@@ -75,6 +76,8 @@ _WIDE_FACTOR = 3
 _WIDE_FACTOR_OF_MANY = 10
 """Likewise of many boxes at once, where Python's integers take nearly all of it."""
 _MOST_CUTS = 10
+_SECONDS_PER_LAYER = 1e-3
+"""Of putting a program on a grid and enclosing it by intervals, however narrow it is."""
 _PIECES_AT_ONCE = 256
 _NUMBERS_AT_ONCE = 1 << 18
 _WORTH_CUTTING = 1.2
@@ -125,8 +128,8 @@ def _proven(
     draft = assemble(Wanted())
     view = _View(network, request)
     first = view.of(draft)
-    if first is None:
-        return draft, None
+    if first is None or not first.by_lines:
+        return draft, first
     proven = first.sums
     for _ in range(_ATTEMPTS):
         candidate = assemble(Wanted(proven))
@@ -161,8 +164,13 @@ class _View:
         """Of every region; all programs are looked at alike, once the first one was."""
 
     def of(self, draft: Draft) -> _Look | None:
-        """Enclose a program's sums over the regions; None where it is none of the proof's."""
+        """Enclose a program's sums over the regions.
+
+        None where it is none of the proof's, or too deep for the work.
+        """
         program = draft.program
+        if not self._pays(_SECONDS_PER_LAYER * len(program.nodes)):
+            return None
         try:
             pair = align(self._network, program, sharp_grid(program))
         except MismatchError:
@@ -215,7 +223,7 @@ def _enclosed(pair: Pair, boxes: Interval, *, by_lines: bool) -> _Look:
             known = sums.get(layer.name, span)
             sums[layer.name] = min(known[0], span[0]), max(known[1], span[1])
         deviation = max(deviation, int(found.layers[-1].out.e.magnitude.max()) * step)
-    return _Look(sums, deviation, outgrown)
+    return _Look(sums, deviation, outgrown, by_lines)
 
 
 def _met(whole: _Look, pieces: _Look) -> _Look:
@@ -224,7 +232,7 @@ def _met(whole: _Look, pieces: _Look) -> _Look:
         name: (max(lo, pieces.sums[name][0]), min(hi, pieces.sums[name][1]))
         for name, (lo, hi) in whole.sums.items()
     }
-    return _Look(sums, min(whole.deviation, pieces.deviation), whole.outgrown)
+    return _Look(sums, min(whole.deviation, pieces.deviation), whole.outgrown, whole.by_lines)
 
 
 def _pieces(pair: Pair, boxes: Interval, cuts: int) -> Interval:

@@ -3,6 +3,7 @@
 Widths are in the SVG's own units. Bars share one linear scale, so lengths compare honestly.
 """
 
+import heapq
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -47,8 +48,9 @@ def bar_chart(bound: Bound | None, found: Found) -> BarChart:
     """Draw every output, or the worst MOST_ROWS of them in output order."""
     limits = found.per_output if bound is None else bound.per_output
     scale = max(limits) or Fraction(1)
-    order = sorted(range(len(limits)), key=lambda i: (-limits[i], i))
-    shown = sorted(order[:MOST_ROWS])
+    near = [float(limit) for limit in limits]  # compares fast; Fractions tell equal ones apart
+    worst = heapq.nsmallest(MOST_ROWS, range(len(limits)), key=lambda i: (-near[i], -limits[i], i))
+    shown = sorted(worst)
     bars = tuple(
         Bar(
             label=f"output {index}",

@@ -4,6 +4,7 @@ Deviations are decided without rounding. Double precision only sorts out the vec
 far from the bound: by more than the error of double precision itself.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -28,7 +29,9 @@ Reals = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _HIGHEST = 16
-"""Vectors of the largest deviations that are evaluated without rounding in any case."""
+"""Vectors of the largest deviations that are evaluated without rounding at most."""
+_NUMBERS_AT_ONCE = 1 << 18
+"""Of all tensors, where vectors are evaluated without rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,22 @@ class _Answers:
             size = _magnitudes(self.network, np.abs(self.x)) + np.abs(device)
             return deviation, size * _roundings(self.network) * 2.0**-50 + 2.0**-900
 
-    def exactly(self, rows: NDArray[np.intp]) -> FractionArray:
-        """Return how far network and device surely are apart on some rows."""
-        device = exact(self.device[rows]) * self.step
-        return apart(self.network, exact(self.x[rows]), device)
+    @property
+    def _at_once(self) -> int:
+        """How many rows are evaluated without rounding together."""
+        return max(1, _NUMBERS_AT_ONCE // sum(t.size for t in self.network.tensors))
+
+    def highest(self, deviation: Reals) -> NDArray[np.intp]:
+        """Return the rows of the largest deviations, as many as are soon evaluated exactly."""
+        worst = np.nan_to_num(deviation, nan=np.inf).max(axis=1)
+        return np.argsort(-worst, kind="stable")[: min(_HIGHEST, self._at_once)]
+
+    def exactly(self, rows: NDArray[np.intp]) -> Iterator[FractionArray]:
+        """Yield how far network and device surely are apart on some rows, few at a time."""
+        for start in range(0, len(rows), self._at_once):
+            some = rows[start : start + self._at_once]
+            device = exact(self.device[some]) * self.step
+            yield apart(self.network, exact(self.x[some]), device)
 
 
 def run(
@@ -108,7 +123,7 @@ def _against(answers: _Answers, bound: Bound | None) -> tuple[float, bool | None
     """
     deviation, error = answers.deviations()
     if bound is None:
-        return _largest(answers.exactly(_highest(deviation))), None
+        return _largest(answers.exactly(answers.highest(deviation))), None
     members = [_inside(answers.x, box) for box in bound.regions]
     anywhere = np.logical_or.reduce(members)
     if not anywhere.any():
@@ -118,12 +133,12 @@ def _against(answers: _Answers, bound: Bound | None) -> tuple[float, bool | None
         for member, limits in zip(members, bound.per_output, strict=True)
     )
     rows = np.flatnonzero(anywhere)
-    return _largest(answers.exactly(rows[_highest(deviation[rows])])), kept
+    return _largest(answers.exactly(rows[answers.highest(deviation[rows])])), kept
 
 
 def _kept(answers: _Answers, doubtful: Mask, limits: tuple[Fraction, ...]) -> bool:
-    true = answers.exactly(np.flatnonzero(doubtful)).tolist()
-    return all(value <= limit for row in true for value, limit in zip(row, limits, strict=True))
+    most = np.array(limits, dtype=object)
+    return all(bool((true <= most).all()) for true in answers.exactly(np.flatnonzero(doubtful)))
 
 
 def _inside(x: Reals, box: Box) -> Mask:
@@ -138,14 +153,9 @@ def _near(deviation: Reals, error: Reals, member: Mask, limits: tuple[Fraction, 
     return member & ~(deviation + error < low).all(axis=1)
 
 
-def _highest(deviation: Reals) -> NDArray[np.intp]:
-    worst = np.nan_to_num(deviation, nan=np.inf).max(axis=1)
-    return np.argsort(-worst, kind="stable")[:_HIGHEST]
-
-
-def _largest(deviations: FractionArray) -> float:
+def _largest(deviations: Iterable[FractionArray]) -> float:
     """Return the greatest of all, as the next double above it."""
-    return float(float_above(max(deviations.ravel().tolist(), default=Fraction(0))))
+    return float(float_above(max((d.max() for d in deviations), default=Fraction(0))))
 
 
 def _magnitudes(network: Network, size: Reals) -> Reals:

@@ -27,6 +27,17 @@ _HALF = 0.5
 
 _CANDIDATES = 16
 """Of so many random inputs the one is taken on which network and program differ most."""
+_NUMBERS_AT_ONCE = 1 << 21
+"""Of the widest tensor, where these are tried."""
+_FEWEST = 16
+_MOST_NUMBERS = 1 << 21
+"""Inputs and outputs of all vectors, where nobody says how many there are to be."""
+
+
+def usual_count(network: Network, most: int) -> int:
+    """Return how many vectors a build tries: fewer, where they are thousands of numbers long."""
+    numbers = network.inputs[0].size + network.outputs[0].size
+    return max(_FEWEST, min(most, _MOST_NUMBERS // numbers))
 
 
 def choose_vectors(
@@ -121,6 +132,20 @@ def _telling(
     rng: np.random.Generator,
 ) -> Reals:
     """Return random inputs of larger deviation than their likes."""
+    widest = max(tensor.size for tensor in network.tensors)
+    size = max(1, _NUMBERS_AT_ONCE // (_CANDIDATES * widest))
+    counts = [min(size, count - start) for start in range(0, count, size)]
+    some = [_most_telling(network, fixed, regions, part, rng) for part in counts]
+    return np.concatenate([np.zeros((0, network.inputs[0].size)), *some])
+
+
+def _most_telling(
+    network: Network,
+    fixed: FixedNetwork,
+    regions: tuple[Box, ...],
+    count: int,
+    rng: np.random.Generator,
+) -> Reals:
     x = _between(*_some(regions, _CANDIDATES * count, rng), rng)
     step = float(fixed.output.format.step)
     answers = _vectors(fixed, x).expected * step
