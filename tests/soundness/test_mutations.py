@@ -440,7 +440,7 @@ def test_where_nothing_is_cut_no_word_says_so(network: Network) -> None:
 @pytest.mark.parametrize("bits", [8, 16])
 def test_every_single_code_of_the_program_matters(bits: int, network: Network) -> None:
     """Any weight moved by one code, all else consistent, is another claim and is refused."""
-    request = QuantizeRequest((UNIT_BOX,), bits=bits)
+    request = QuantizeRequest((UNIT_BOX,), bits=bits, work=0.0)
     program = quantize.run(network, request)
     spend = CertifyRequest(work=0.0, attack_budget=500)
     text = proof.write(proof.attest(certifier.run(network, program, (UNIT_BOX,), spend)))

@@ -26,6 +26,8 @@ _SHARE_OF_LINES = 2.0
 """Of a region's work, that enclosing it by lines may take: without them bounds are mostly poor."""
 _SHARE_OF_A_LOOK = 0.25
 """Likewise, that another method may take to see whether it is of use."""
+_SHORT_LOOK = 0.1
+"""Seconds, up to which a look is taken anyway as far as the region's share allows."""
 _SHARE_OF_AN_ATTACK = 0.25
 _SECONDS_PER_PARAMETER = 1e-9
 """Of one try of the attack."""
@@ -81,6 +83,12 @@ class CertifyRequest:
         timed = self.time_limit is not None
         work = DEFAULT_WORK if self.work is None and not timed else self.work
         return min(limit for limit in (work, self.time_limit) if limit is not None)
+
+    @property
+    def for_pieces(self) -> float:
+        """Of these, what may be spent on formats that take a proof by pieces of the regions."""
+        cutting = self.methods is None or self.methods & {"split", "tuned"}
+        return self.given if cutting else 0.0
 
     @property
     def allowance(self) -> float:
@@ -196,7 +204,7 @@ def make_plan(
     sizes = _Sizes.of(network, program)
     fitting = _jobs(sizes, request.memory, jobs)
     share = request.allowance / len(regions)
-    methods, left_out = _methods(sizes, share, request.methods)
+    methods, left_out = _methods(sizes, share, request)
     tries = _tries(sizes, share, len(regions), request)
     look = sizes.look
     together = _together(sizes, request.allowance, len(regions), crowded=bool(left_out))
@@ -244,16 +252,20 @@ def _together(sizes: _Sizes, work: float, regions: int, *, crowded: bool) -> boo
 
 
 def _methods(
-    sizes: _Sizes, share: float, wanted: frozenset[str] | None
+    sizes: _Sizes, share: float, request: CertifyRequest
 ) -> tuple[frozenset[str], list[str]]:
     """Return the methods whose looks fit into a region's share, and what is said of others."""
+    wanted = request.methods
     chosen, notes = [], []
     for name, method in known_methods().items():
         asked = name not in ON_REQUEST if wanted is None else name in wanted
         if not (method.free or asked):
             continue
         price = method.looks * (sizes.look if method.free else sizes.quick_look)
-        most = (_SHARE_OF_LINES if method.free else _SHARE_OF_A_LOOK) * share
+        most = _SHARE_OF_LINES * share
+        if not method.free:
+            # Which methods go on should hardly depend on the work, which then only adds steps.
+            most = max(_SHARE_OF_A_LOOK * share, min(_SHORT_LOOK, share))
         if price <= most:
             chosen.append(name)
         elif method.free:

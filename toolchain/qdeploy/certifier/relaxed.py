@@ -157,12 +157,36 @@ class _Stage(NamedTuple):
     curve: Curve | None
     rounder: _Rounder
     """Of what the layer emits; behind a lookup, only the ends of its format matter."""
+    emitted: tuple[Reals, Reals] | None
+    """The least and the greatest value that was seen to be emitted; None: they say nothing."""
     table: _Table | None
 
     @property
     def shares(self) -> int:
         """How many roundings there are."""
         return len(self.c) * (1 if self.table is None else 2)
+
+    def rounding(self, z: Reals) -> _Rounder:
+        """Return how sums may be rounded: like `_Table.look`, for proofs know codes here, too.
+
+        Free roundings lead to sums that no input gives. Where no rounding makes a code of such a
+        sum, it keeps what it has.
+        """
+        if self.emitted is None:
+            return self.rounder
+        own, code = self.rounder, self.code(z)
+        bottom, top = np.minimum(self.emitted[0], code), np.maximum(self.emitted[1], code)
+        low, high = own.ends(z)
+        least, greatest = (np.clip(z + end, own.bottom, own.top) for end in (low, high))
+        free = (least > top) | (greatest < bottom)
+        return own._replace(
+            bottom=np.where(free, own.bottom, bottom), top=np.where(free, own.top, top)
+        )
+
+    def code(self, z: Reals) -> Reals:
+        """Return what sums become on the device."""
+        own = self.rounder
+        return np.clip(_encoded(z, own.format, own.mode), own.bottom, own.top)
 
 
 class _Passed(NamedTuple):
@@ -307,8 +331,7 @@ def _model(network: Network, pair: Pair, box: Box, seed: int) -> _Model:
     stages: list[_Stage] = []
     for layer, curve in zip(pair.layers, _curves(network, pair), strict=True):
         stage = _stage(layer, curve, pair.grid)
-        if stage.table is not None:
-            stage = stage._replace(table=_within(stage.table, device @ stage.v.T + stage.v_bias))
+        stage = _having_seen(stage, device @ stage.v.T + stage.v_bias, layer)
         stages.append(stage)
         real, device, _ = _pass(stage, real, device, rng.random((_SCOUTS, stage.shares)))
     return _Model(lo, hi, entry, tuple(stages))
@@ -356,7 +379,7 @@ def _stage(layer: Layer, curve: Curve | None, grid: int) -> _Stage:
     flat = (-np.inf if floor is None else floor, np.inf if ceiling is None else ceiling)
     rounder = _rounder(fmt, layer.rounding, layer, bottom, top)._replace(flat=flat)
     table = None if layer.lookup is None else _table(layer.lookup, layer, grid)
-    return _Stage(w, c, v, v_bias, curve, rounder, table)
+    return _Stage(w, c, v, v_bias, curve, rounder, None, table)
 
 
 def _table(lookup: Lookup, layer: Layer, grid: int) -> _Table:
@@ -366,6 +389,16 @@ def _table(lookup: Lookup, layer: Layer, grid: int) -> _Table:
     width = float(fmt.step) * (1 << lookup.block)
     rounder = _rounder(fmt, lookup.rounding, layer, *ends)
     return _Table(rounder, low, high, float(fmt.min), width)
+
+
+def _having_seen(stage: _Stage, z: Reals, layer: Layer) -> _Stage:
+    """Tell a layer which sums were seen, where proofs know the codes that these become."""
+    if stage.table is not None:
+        return stage._replace(table=_within(stage.table, z))
+    if layer.clamp is None:
+        return stage
+    codes = stage.code(z)
+    return stage._replace(emitted=(codes.min(axis=0), codes.max(axis=0)))
 
 
 def _within(table: _Table, z: Reals) -> _Table:
@@ -403,7 +436,7 @@ def _pass(stage: _Stage, real: Reals, device: Reals, share: Reals) -> tuple[Real
     """Return what the layer makes of both signals, and what the way back needs."""
     y, z = real @ stage.w.T + stage.c, device @ stage.v.T + stage.v_bias
     if stage.table is None:
-        code, rounded = None, _round(stage.rounder, z, share)
+        code, rounded = None, _round(stage.rounding(z), z, share)
     else:
         code, rounded = _look_up(stage.table, stage, z, share)
     real = y if stage.curve is None else stage.curve(y)

@@ -4,11 +4,9 @@ The tree only says where to cut; `proof.tree` derives the leaves and their bound
 from bounds alone, never from the clock or the budget, so a larger budget only adds cuts.
 """
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +31,6 @@ _PIECE_NUMBERS = 1 << 18
 """Boxes of one task times outputs."""
 _MOST_NUMBERS = 1 << 22
 """Nodes of a tree times outputs: the bounds of all are kept."""
-_WIDE = 64
-"""Outputs from which arrays are compared faster than lists."""
 _FEW_CELLS = 64
 """An exact leaf of more codes is cut first."""
 _CLOSE_ENOUGH = 1.002
@@ -157,6 +153,7 @@ class Growth:
         self.axes: list[int] = []
         self.children: list[int] = []
         """Of every node the first of its two children, 0 for a leaf."""
+        self.depths: list[int] = []
         self.bounds: list[Raw] = []
         """Of all nodes, some a step."""
         root = boxes_on_grid([question.box], prices.grid)
@@ -167,6 +164,7 @@ class Growth:
         self._cut: _Cut | None = _Cut(none, none, root, self._count(root))
         self._spent = 0
         self._first_score = np.inf
+        self._standing: GrownTree | None = None
 
     def price(self) -> float | None:
         """Predict the next round of cuts."""
@@ -194,10 +192,11 @@ class Growth:
         self._add(self._cut, bounds, np.concatenate([exact for _, exact in answers]))
         self._spent += self._cut.boxes
         self._cut = self._next()
+        self._standing = GrownTree(self, len(self.axes))
 
     def standing(self) -> Standing | None:
         """Return the tree as it is now."""
-        return GrownTree(self, len(self.axes), self._reach()) if self.axes else None
+        return self._standing
 
     def _count(self, boxes: Interval) -> int:
         cells = _cells(self.pair, boxes)
@@ -208,6 +207,8 @@ class Growth:
         parents = self._nodes[cut.chosen].tolist()
         for place, (leaf, axis) in enumerate(zip(parents, cut.axes.tolist(), strict=True)):
             self.axes[leaf], self.children[leaf] = axis, first + 2 * place
+            self.depths += [self.depths[leaf] + 1] * 2
+        self.depths += [0] * (len(self.axes) + count - len(self.depths))  # the root's
         self.axes += [0] * count
         self.children += [0] * count
         self.exact += exact.tolist()
@@ -254,30 +255,37 @@ class Growth:
             and mean > (1 - _LEAST_MEAN_GAIN) * self._first_score
         )
 
-    def _reach(self) -> Floats:
-        return np.asarray(self._heights.max(axis=0))
 
-
-@dataclass(frozen=True, slots=True)
 class GrownTree:
     """A tree as it was when it had so many nodes."""
 
-    growth: Growth
-    nodes: int
-    reach: Floats
+    def __init__(self, growth: Growth, nodes: int) -> None:
+        self.growth = growth
+        self.nodes = nodes
+        _, reach = self._pruned()
+        self._reach = reach.astype(np.float64) * 2.0**-growth.prices.grid
 
     @property
     def bounds(self) -> Floats:
         """Return the largest bound over its leaves, output by output."""
-        return self.reach
+        return self._reach
+
+    def _pruned(self) -> tuple[NDArray[np.bool_], Raw]:
+        """Return which nodes are leaves of what is written, and its bounds."""
+        children = np.array(self.growth.children[: self.nodes])
+        depths = np.array(self.growth.depths[: self.nodes])
+        return _pruned(np.where(children < self.nodes, children, 0), depths, self._bounds)
+
+    @property
+    def _bounds(self) -> Raw:
+        return np.concatenate(self.growth.bounds)[: self.nodes]
 
     def part(self) -> Part:
         """Return the tree as a certificate holds it, with its bounds."""
-        children = np.array(self.growth.children[: self.nodes])
-        bounds = np.concatenate(self.growth.bounds)[: self.nodes]
-        leaf = _pruned(np.where(children < self.nodes, children, 0), bounds)
+        leaf, _ = self._pruned()
         tree_bytes, kept = self._written(leaf)
-        return kernel.split_part(SplitPart(self.growth.prices.grid, tree_bytes), bounds[kept])
+        grid = self.growth.prices.grid
+        return kernel.split_part(SplitPart(grid, tree_bytes), self._bounds[kept])
 
     def _written(self, leaf: NDArray[np.bool_]) -> tuple[bytes, NDArray[np.int64]]:
         """Return the tree level by level, and which nodes are its leaves."""
@@ -293,30 +301,23 @@ class GrownTree:
         return bytes(out), np.concatenate(kept)
 
 
-def _pruned(children: NDArray[np.int64], bounds: Raw) -> NDArray[np.bool_]:
-    """Return which nodes to make leaves: those whose parts are bounded no better, in any output.
+def _pruned(
+    children: NDArray[np.int64], depths: NDArray[np.int64], bounds: Raw
+) -> tuple[NDArray[np.bool_], Raw]:
+    """Return which nodes to make leaves, and the bounds of the tree that results, output by output.
 
-    Children stand behind their parents, and 0 stands for none.
+    Leaves become those whose parts are bounded no better, in any output. Children stand behind
+    their parents, and 0 stands for none.
     """
-    best: list[Any] = list(bounds) if bounds.shape[1] > _WIDE else bounds.tolist()
-    leaf = children == 0
-    for node in np.flatnonzero(~leaf)[::-1].tolist():
-        first = children[node]
-        parts, worse = _worse(best[node], best[first], best[first + 1])
-        if worse:
-            leaf[node] = True
-        else:
-            best[node] = parts
-    return np.asarray(leaf)
-
-
-def _worse(own: Any, first: Any, second: Any) -> tuple[Any, bool]:  # noqa: ANN401  lists or arrays
-    """Return two parts' larger bounds, output by output, and whether none is below `own`."""
-    if isinstance(own, list):
-        parts = list(map(max, first, second))
-        return parts, all(map(operator.le, own, parts))
-    larger = np.maximum(first, second)
-    return larger, bool((own <= larger).all())
+    best, leaf = bounds.copy(), children == 0
+    for depth in range(int(depths.max()) - 1, -1, -1):
+        nodes = np.flatnonzero((depths == depth) & ~leaf)
+        first = children[nodes]
+        parts = np.maximum(best[first], best[first + 1])
+        worse = (best[nodes] <= parts).all(axis=1)
+        leaf[nodes[worse]] = True
+        best[nodes[~worse]] = parts[~worse]
+    return leaf, best[0]
 
 
 def _floor(found: Sampled) -> Floats:

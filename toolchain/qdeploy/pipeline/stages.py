@@ -320,7 +320,7 @@ def _program(options: Options, watch: Stopwatch) -> Program:
         regions = choose_regions(options, formats, network.inputs[0].size)
     choice = choose_network(options, network, regions, watch)
     with watch.stage("quantize"):
-        fixed = quantize.run(choice.network, formats.request(regions, search.given))
+        fixed = quantize.run(choice.network, formats.request(regions, search.for_pieces))
         check_alike(options, network, fixed, choice)
         planned = plan(network, fixed, choice.places, regions, options)
     return Program(network, choice, fixed, regions, planned)
