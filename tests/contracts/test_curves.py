@@ -194,9 +194,8 @@ def test_codes_between_two_are_no_further_out_than_the_ends_and_zero(op):
             ),
             axis=0,
         )
-        span = node_span(
-            fixed, Span(source, ends[:1], ends[1:], int(ends.min()), int(ends.max())), target
-        )
+        read = Span(source, ends[:1], ends[1:], int(ends.min()), int(ends.max()), ends)
+        span = node_span(fixed, read, target)
         for share in np.linspace(0, 1, 60):
             codes = np.floor(ends[0] + share * (ends[1] - ends[0])).astype(np.int64)
             emitted = known_ops()[op].execute(fixed, program, codes[None])

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qdeploy.ir import Node, exact
 from qdeploy.ops import known_ops
-from qdeploy.ops._doubles import _CONVERTED, doubles
+from qdeploy.ops._doubles import _DOUBLES, doubles
 from qdeploy.ops._exponential import exp_minus
 
 DIGITS = Context(prec=60)
@@ -117,6 +117,6 @@ def test_parameters_become_doubles_once_and_are_forgotten_with_them():
     assert first.tolist() == [1 / 3, 2.0]
     assert doubles(parameter) is first
     assert doubles(exact([Fraction(1, 3), 2])) is not first
-    kept = len(_CONVERTED)
+    kept = len(_DOUBLES)
     del parameter
-    assert len(_CONVERTED) == kept - 1
+    assert len(_DOUBLES) == kept - 1

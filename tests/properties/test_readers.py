@@ -128,9 +128,9 @@ def test_configuration_files(content, tmp_path):
 
 
 GOOD_BOARDS = [
-    (board.hardware.board_c.parent / "board.toml").read_bytes()
+    (board.hardware.home / "board.toml").read_bytes()
     for board in boards.all_boards().values()
-    if board.hardware is not None
+    if board.hardware is not None and board.hardware.home is not None
 ]
 
 

@@ -253,9 +253,11 @@ def wait_for_children(process: "subprocess.Popen[bytes]") -> list[psutil.Process
 LIMIT = """
 import resource, sys
 import qdeploy.pipeline
+from qdeploy.certifier.solvers import known_solvers
 from qdeploy.cli import main
+known_solvers()  # what is loaded later could not be loaded
 pages = int(open("/proc/self/statm").read().split()[0])
-limit = pages * resource.getpagesize() + (100 << 20)
+limit = pages * resource.getpagesize() + (60 << 20)
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 sys.exit(main(sys.argv[1:]))
 """

@@ -121,7 +121,7 @@ def crowd():
     """More regions than are worth a claim each."""
     network = importer.run(DIGITS / "digits.onnx")
     spec = f"data:{DIGITS / 'samples.npz'}:0.01"
-    regions = importer.read_regions(spec, network.inputs[0].size)[: many.FEWEST + 8]
+    regions = importer.read_regions(spec, network.inputs[0].size)[:56]
     program = quantize.run(network, QuantizeRequest(regions, bits=8))
     return network, certifier.run(network, program, regions, CertifyRequest(work=1.0))
 

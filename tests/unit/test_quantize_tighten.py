@@ -64,6 +64,6 @@ def assert_unsaturated(program: FixedNetwork, x: np.ndarray) -> None:
 def test_too_much_work_leaves_the_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     box = Box((Fraction(-1),), (Fraction(1),))
     tight = quantize.run(paper_network(0, 3), QuantizeRequest((box,)))
-    monkeypatch.setattr(tighten, "_MOST_OPERATIONS", 0)
+    monkeypatch.setattr(tighten, "_SHARE_OF_LOOKS", 0)
     plain = quantize.run(paper_network(0, 3), QuantizeRequest((box,)))
     assert plain.output.format.ib > tight.output.format.ib

@@ -19,6 +19,10 @@ DOUBLE_BITS = 53
 _WORTH_CONVERTING = 1 << 13
 """Products below which converting the operands takes longer than it gains."""
 
+_WARM_UP = np.ones((256, 256))
+np.matmul(_WARM_UP, _WARM_UP)
+# OpenBLAS takes its memory when it is first used, and asks for it without end where there is none.
+
 _INTEGERS_ONLY: ContextVar[bool] = ContextVar("integers_only", default=False)
 
 

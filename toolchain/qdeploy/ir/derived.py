@@ -19,6 +19,10 @@ class Derived(Generic[T]):
     def __init__(self) -> None:
         self._known: dict[int, tuple[weakref.ref[FractionArray], dict[Hashable, T]]] = {}
 
+    def __len__(self) -> int:
+        """Return of how many arrays something is kept."""
+        return len(self._known)
+
     def get(self, array: FractionArray, key: Hashable, compute: Callable[[], T]) -> T:
         """Return the value for a read-only array and a key, computed when first asked for."""
         if array.flags.writeable:
