@@ -204,7 +204,11 @@ def test_auto_formats_never_saturate_inside_the_regions(seed, bits):
     network = random_network(seed, activated=seed % 9 == 0)
     given_ = random_request(seed, network)
     request = QuantizeRequest(
-        given_.regions, bits=bits, rounding=given_.rounding, quantizer=given_.quantizer
+        given_.regions,
+        bits=bits,
+        rounding=given_.rounding,
+        quantizer=given_.quantizer,
+        work=0.02 if seed % 20 else 0.5,
     )
     program = quantize.run(network, request)
     fmt = program.input.format

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from qdeploy import certifier, importer, proof, quantize
-from qdeploy.certifier import CertifyRequest, many
+from qdeploy.certifier import CertifyRequest
 from qdeploy.cli import main
 from qdeploy.diagnostics import RefusedError
 from qdeploy.ir import QuantizeRequest

@@ -76,6 +76,8 @@ _WIDE_FACTOR = 3
 _WIDE_FACTOR_OF_MANY = 10
 """Likewise of many boxes at once, where Python's integers take nearly all of it."""
 _MOST_CUTS = 10
+_SECONDS_PER_NEURON = 2e-5
+"""Of the lines of one box around an activation, on the sharp grid."""
 _SECONDS_PER_LAYER = 1e-3
 """Of putting a program on a grid and enclosing it by intervals, however narrow it is."""
 _PIECES_AT_ONCE = 256
@@ -178,13 +180,14 @@ class _View:
         boxes = boxes_on_grid(self._request.regions, pair.grid)
         intervals = _enclosed(pair, boxes, by_lines=False)
         slow = _WIDE_FACTOR if intervals.outgrown else 1
+        neurons = _SECONDS_PER_NEURON * sum(layer.width for layer in pair.layers)
         seconds = SECONDS_PER_OPERATION * analysis_operations(pair, len(boxes.lo))
-        if not self._pays(slow * seconds):
+        if not self._pays(slow * seconds + neurons * len(boxes.lo)):
             return intervals
         look = _enclosed(pair, boxes, by_lines=True)
         slow = _WIDE_FACTOR_OF_MANY if look.outgrown else 1
         together = analysis_operations(pair, _PIECES_AT_ONCE) / _PIECES_AT_ONCE
-        one = slow * SECONDS_PER_OPERATION * together
+        one = slow * SECONDS_PER_OPERATION * together + neurons
         if self._cuts is None:
             self._cuts = self._affordable_cuts(one * len(boxes.lo)) if _loose(look, draft) else 0
         seconds = one * len(boxes.lo) * (1 << self._cuts)
