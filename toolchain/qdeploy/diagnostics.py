@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 
 class ExitCode(IntEnum):
-    """Process exit codes; the meaning of each is fixed in docs/DESIGN.md."""
+    """Process exit codes; README.md says what each means."""
 
     YES = 0
     NO = 1

@@ -1,6 +1,6 @@
 """Claims for many regions at once, such as the balls around the samples of a data set.
 
-Each region is one linear leaf on a coarse grid; all are analysed, attacked and later checked
+Each region is one linear leaf on the sharp grid; all are analysed, attacked and later checked
 together, which takes milliseconds a region where a claim of its own takes tenths of a second.
 """
 

@@ -5,8 +5,9 @@ neither from the clock nor from what is found. So equal requests are planned ali
 what is left out can be said before the work begins.
 
 The budget W (`--work`, or the time limit) is what the steps of the search take. Beside it the first
-looks at all regions take at most 2 W, both attacks a quarter each, and the explanation W; the check
-takes about as long as what it checks.
+look at all regions by lines takes at most 2 W, that of each other method a quarter of W (or a tenth
+of a second a region, if W allows that), both attacks a quarter each, and the explanation about W:
+there is none where one look by lines takes more. The check takes about as long as what it checks.
 """
 
 from collections.abc import Sequence

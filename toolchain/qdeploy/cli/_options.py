@@ -136,7 +136,7 @@ _NETWORK_OPTIONS: tuple[Decorator, ...] = (
         metavar="IB.FB|exact|auto",
         default="auto",
         show_default=True,
-        help="Format of all activations; auto: by proven range, exact: no bit is lost.",
+        help="Format of all activations; auto: by their ranges, exact: no bit is lost.",
     ),
     click.option(
         "--ranges",
@@ -217,8 +217,8 @@ _NETWORK_OPTIONS: tuple[Decorator, ...] = (
     click.option(
         "--memory",
         metavar="SIZE",
-        help="Memory the search for a bound may take, in bytes or as 500M or 4G; methods and "
-        "processes that need more are left out, and it is said. Default: 2G.",
+        help="Memory the search for a bound may take, in bytes or as 500M or 4G; processes that "
+        "do not fit are left out, and it is said. Default: 2G.",
     ),
     click.option(
         "--jobs",

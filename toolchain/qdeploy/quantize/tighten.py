@@ -9,7 +9,8 @@ gets its bit back.
 In deep networks even these enclosures may be thousands of times too wide. A format that holds them
 has hardly a step left for what really occurs: the device computes noise, and the bound is wider
 than the output. There formats hold what samples show, and as much again; what lies beyond
-saturates, which is part of the bound. All of it is integer arithmetic, so every machine chooses
+saturates, which is part of the bound. Ranges are integers; floating point only says which inputs
+are tried and where regions are cut, one IEEE 754 operation at a time. So every machine chooses
 alike.
 """
 
