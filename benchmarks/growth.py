@@ -172,7 +172,7 @@ def main() -> None:
     try:
         plot(target, measured)
     except ImportError:
-        console.print("no plot: pip install '.[bench]' in the checkout")
+        console.print("no plot: pip install '.\\[bench]' in the checkout")
     else:
         console.print(f"plot: {target}")
 

@@ -4,7 +4,14 @@ from qdeploy.certifier.decide import DecideRequest, Undecided, decide
 from qdeploy.certifier.executors import Crew
 from qdeploy.certifier.explain import PRUNING, SATURATION, explain
 from qdeploy.certifier.methods import known_methods
-from qdeploy.certifier.plan import DEFAULT_MEMORY, DEFAULT_WORK, CertifyRequest, Plan, make_plan
+from qdeploy.certifier.plan import (
+    DEFAULT_MEMORY,
+    DEFAULT_WORK,
+    CertifyRequest,
+    Plan,
+    check_size,
+    make_plan,
+)
 from qdeploy.certifier.relaxed import Effort, Relaxed, attack_relaxed
 from qdeploy.certifier.search import Interrupted, run
 from qdeploy.certifier.similarity import place
@@ -23,6 +30,7 @@ __all__ = [
     "Relaxed",
     "Undecided",
     "attack_relaxed",
+    "check_size",
     "decide",
     "explain",
     "known_methods",

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.ir import FixedNetwork, Network
-from qdeploy.proof import linear, tree, tuned
+from qdeploy.proof import kernel, linear, tree, tuned
 from qdeploy.proof.certificate import RegionClaim, SplitPart, TunedPart
 from qdeploy.proof.dyadic import Interval, Raw
 from qdeploy.proof.enclosure import LayerRanges, Ranges
-from qdeploy.proof.pair import Layer, Pair, align, coarse_grid
+from qdeploy.proof.pair import Layer, Pair, align
 from qdeploy.proof.ranges import analyse, boxes_on_grid, input_signal, is_open
 
 Reals = NDArray[np.float64]
@@ -128,10 +128,11 @@ def _deciding_piece(
         and part.per_output[output] == claim.per_output[output]
     ]
     data = best[0] if best else None
-    pair = align(network, program, coarse_grid(program) if data is None else data.grid)
-    whole = boxes_on_grid([claim.box], pair.grid)
     if data is None:
-        return _Piece(pair, analyse(pair, whole, use_linear=True).row(0))
+        known = kernel.analysis(network, program, claim.box)
+        return _Piece(known.pair, known.tight.row(0))
+    pair = align(network, program, data.grid)
+    whole = boxes_on_grid([claim.box], pair.grid)
     leaves = tree.expand(data.tree, whole)
     if isinstance(data, TunedPart):
         return _worst_tuned(pair, program, leaves, (data, output))

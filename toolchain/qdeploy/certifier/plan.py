@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qdeploy.certifier.methods import ON_REQUEST, known_methods
-from qdeploy.diagnostics import ExhaustedError
+from qdeploy.diagnostics import ExhaustedError, InputError, Where
 from qdeploy.ir import Box, FixedNetwork, Network
 from qdeploy.proof import kernel
 from qdeploy.proof.budget import LEAST_WORK, SECONDS_PER_OPERATION
+from qdeploy.proof.pair import LARGEST_IDENTITY
 from qdeploy.proof.ranges import operations_through
 
 DEFAULT_WORK = 5.0
@@ -136,8 +137,8 @@ class _Sizes:
     nodes: int
 
     @staticmethod
-    def of(network: Network, program: FixedNetwork) -> "_Sizes":
-        """Count."""
+    def of(network: Network, program: FixedNetwork | None) -> "_Sizes":
+        """Count; a program that is not there yet has as many numbers as the network."""
         widths = [network.inputs[0].size]
         weights, dense = 0, False
         for node in network.nodes:
@@ -147,8 +148,9 @@ class _Sizes:
             if dense or alone:
                 weights += size * widths[-1]
                 widths.append(size)
-        numbers = sum(t.size for t in network.tensors)
-        numbers += sum(t.tensor.size for t in program.tensors)
+        own = [t.size for t in network.tensors]
+        codes = own if program is None else [t.tensor.size for t in program.tensors]
+        numbers = sum(own) + sum(codes)
         return _Sizes(tuple(widths), weights, network.parameter_count, numbers, len(network.nodes))
 
     @property
@@ -190,6 +192,27 @@ class _Sizes:
         return _BYTES_AT_ALL + self.weights * per_weight + work
 
 
+def check_size(network: Network, memory: int) -> None:
+    """Refuse a network that is too large to be bounded, before anything is done with it.
+
+    Raises:
+        InputError: an activation that stands alone is too wide.
+        ExhaustedError: the memory does not suffice.
+    """
+    before = None
+    for node in network.nodes:
+        size = network.tensor(node.output).size
+        if node.op != "dense" and before != "dense" and size > LARGEST_IDENTITY:
+            raise InputError(
+                f"an activation of {size} neurons with no dense layer before it is too wide to be "
+                "bounded",
+                where=Where(network.source.name, node.source or node.name),
+                fix=f"such an activation may have {LARGEST_IDENTITY} neurons",
+            )
+        before = node.op
+    _jobs(_Sizes.of(network, None), memory, 1)
+
+
 def make_plan(
     network: Network,
     program: FixedNetwork,
@@ -213,6 +236,12 @@ def make_plan(
     if fitting < jobs:
         notes.append(f"{fitting} of {jobs} processes search: --memory has no room for more")
     opening = look * sum(known_methods()[name].looks for name in methods)
+    explained = look <= request.allowance
+    if not explained:
+        notes.append(
+            f"where the bound comes from is left out: it takes about {look:.2g} s, and --work "
+            f"allows {request.allowance:.2g}"
+        )
     return Plan(
         together=together,
         methods=methods,
@@ -221,7 +250,7 @@ def make_plan(
         opening=opening,
         attack=sizes.attack_seconds(tries),
         jobs=fitting,
-        explained=look <= request.allowance,
+        explained=explained,
         relaxed=_SHARE_OF_AN_ATTACK * share,
         notes=tuple(notes),
     )
@@ -269,9 +298,9 @@ def _methods(
             most = max(_SHARE_OF_A_LOOK * share, min(_SHORT_LOOK, share))
         if price <= most:
             chosen.append(name)
-        elif method.free:
+        elif method.free or wanted is not None:
             notes.append(
-                f"{name} bounds are left out: they take about {price:.2g} s a region, and "
+                f"{name} bounds are left out: a look takes about {price:.2g} s a region, and "
                 f"--work allows {most:.2g}"
             )
     return frozenset(chosen), notes

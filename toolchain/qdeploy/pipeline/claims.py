@@ -98,7 +98,9 @@ def _search(
         return found
     asked = DecideRequest(kind, request.allowance)
     try:
-        decided = decide(network, fixed, regions, asked, watch.tell, choose_crew(options))
+        crew = choose_crew(options)
+        crew = replace(crew, jobs=make_plan(network, fixed, regions, request, crew.jobs).jobs)
+        decided = decide(network, fixed, regions, asked, watch.tell, crew)
     except Undecided as stopped:
         raise Interrupted(replace(found, work=None, decision=stopped.claim)) from None
     except KeyboardInterrupt:

@@ -23,7 +23,7 @@ from qdeploy import (
     validator,
 )
 from qdeploy.boards import Board
-from qdeploy.certifier import Interrupted, Plan
+from qdeploy.certifier import Interrupted, Plan, check_size
 from qdeploy.diagnostics import ExitCode, MissingToolError, StoppedError
 from qdeploy.ir import (
     Box,
@@ -317,6 +317,7 @@ def _program(options: Options, watch: Stopwatch) -> Program:
     with watch.stage("import"):
         network = importer.run(options.model)
         check_decision(options, network)
+        check_size(network, search.memory)
         regions = choose_regions(options, formats, network.inputs[0].size)
     choice = choose_network(options, network, regions, watch)
     with watch.stage("quantize"):
