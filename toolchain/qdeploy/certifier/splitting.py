@@ -15,6 +15,7 @@ from qdeploy.certifier.attack import Sampled
 from qdeploy.certifier.method import Question, Standing
 from qdeploy.certifier.tasks import Scene, Task, in_pieces
 from qdeploy.proof import kernel, tree
+from qdeploy.proof.budget import SECONDS_PER_OPERATION
 from qdeploy.proof.certificate import Part, SplitPart
 from qdeploy.proof.dyadic import Interval, Raw
 from qdeploy.proof.kernel import Analysis
@@ -53,8 +54,6 @@ _SHARP = 1.02
 """What a coarser grid may cost."""
 _PROBE_SIDE = 8
 """Grids are compared on a box in the middle whose sides are this much shorter."""
-_SECONDS_PER_OPERATION = 4e-9
-"""Of the reference machine, a PC of 2024 (measured in benchmarks/)."""
 
 Floats = NDArray[np.float64]
 
@@ -101,8 +100,8 @@ def predict(known: Analysis, pair: Pair) -> Prices:
     operations = kernel.leaf_operations(known, pair.grid)
     return Prices(
         pair.grid,
-        _SECONDS_PER_OPERATION * operations,
-        _SECONDS_PER_OPERATION * analysis_operations(pair),
+        SECONDS_PER_OPERATION * operations,
+        SECONDS_PER_OPERATION * analysis_operations(pair),
         tree.LARGEST_WORK // operations // 2,
     )
 

@@ -16,6 +16,7 @@ from qdeploy.certifier.splitting import sharp_pair
 from qdeploy.certifier.tasks import Scene, Task
 from qdeploy.certifier.tuning import searching
 from qdeploy.proof import kernel, tree, tuned
+from qdeploy.proof.budget import SECONDS_PER_OPERATION
 from qdeploy.proof.certificate import TunedPart
 from qdeploy.proof.dyadic import Interval, Raw
 from qdeploy.proof.kernel import Analysis
@@ -49,7 +50,6 @@ _SECONDS_PER_SLOPE = 1e-7
 """Of one turn; these are of the reference machine."""
 _SECONDS_PER_PRODUCT = 3e-9
 _SECONDS_PER_STAGE = 1.5e-4
-_SECONDS_PER_OPERATION = 4e-9
 _PASSES = 6
 """Exact passes over a box, in those by standard lines."""
 
@@ -90,7 +90,7 @@ def predict(known: Analysis) -> Prices | None:
         _SECONDS_PER_SLOPE * slopes + _SECONDS_PER_PRODUCT * products + _SECONDS_PER_STAGE * stages
     )
     operations = kernel.leaf_operations(known, pair.grid)
-    exact = _PASSES * _SECONDS_PER_OPERATION * operations
+    exact = _PASSES * SECONDS_PER_OPERATION * operations
     leaves = tuned.affordable_leaves(pair, operations)
     return Prices(pair.grid, turn, exact, slopes, leaves) if leaves else None
 
