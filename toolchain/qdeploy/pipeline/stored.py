@@ -67,7 +67,7 @@ class Stored:
     """The way from the folder to the user's own board; None for a board of qdeploy."""
 
 
-def read_build(folder: Path, operations: int) -> Stored:
+def read_build(folder: Path, operations: int = proof.DEFAULT_OPERATIONS) -> Stored:
     """Read a folder, check its certificate against its model, and all else against that.
 
     Raises:
