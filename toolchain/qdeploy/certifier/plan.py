@@ -18,7 +18,7 @@ from qdeploy.diagnostics import ExhaustedError, InputError, Where
 from qdeploy.ir import Box, FixedNetwork, Network
 from qdeploy.proof import kernel
 from qdeploy.proof.budget import LEAST_WORK, SECONDS_PER_OPERATION
-from qdeploy.proof.pair import LARGEST_IDENTITY
+from qdeploy.proof.pair import LARGEST_IDENTITY, layer_sizes
 from qdeploy.proof.ranges import operations_through
 
 DEFAULT_WORK = 5.0
@@ -139,19 +139,11 @@ class _Sizes:
     @staticmethod
     def of(network: Network, program: FixedNetwork | None) -> "_Sizes":
         """Count; a program that is not there yet has as many numbers as the network."""
-        widths = [network.inputs[0].size]
-        weights, dense = 0, False
-        for node in network.nodes:
-            size = network.tensor(node.output).size
-            alone = node.op != "dense" and not dense
-            dense = node.op == "dense"
-            if dense or alone:
-                weights += size * widths[-1]
-                widths.append(size)
+        widths, weights = layer_sizes(network)
         own = [t.size for t in network.tensors]
         codes = own if program is None else [t.tensor.size for t in program.tensors]
         numbers = sum(own) + sum(codes)
-        return _Sizes(tuple(widths), weights, network.parameter_count, numbers, len(network.nodes))
+        return _Sizes(widths, weights, network.parameter_count, numbers, len(network.nodes))
 
     @property
     def look(self) -> float:

@@ -34,7 +34,14 @@ from qdeploy.proof.certificate import (
 from qdeploy.proof.cone import Cone, Dual, DualError
 from qdeploy.proof.dyadic import NARROW_GRIDS, Interval, Raw, two_to, widest
 from qdeploy.proof.enclosure import Ranges
-from qdeploy.proof.pair import MismatchError, Pair, Pairs, outputs_at, sharp_grid
+from qdeploy.proof.pair import (
+    MismatchError,
+    Pair,
+    Pairs,
+    layer_sizes,
+    outputs_at,
+    sharp_grid,
+)
 from qdeploy.proof.placing import side_by_side
 from qdeploy.proof.ranges import (
     analyse,
@@ -181,9 +188,9 @@ class Analysis:
 
 def affordable_pair(pairs: Pairs) -> Pair:
     """Return the pair that regions are looked at on: wide networks need 64-bit integers."""
-    sharp = pairs.on(sharp_grid(pairs.program))
-    weights = sum(int(layer.w.size) for layer in sharp.layers)
-    return pairs.on() if affords_fine_grid(analysis_operations(sharp), weights) else sharp
+    widths, weights = layer_sizes(pairs.network)
+    fine = affords_fine_grid(operations_through(widths), weights)
+    return pairs.on(None if fine else sharp_grid(pairs.program))
 
 
 def affords_fine_grid(operations: int, weights: int) -> bool:

@@ -95,6 +95,22 @@ class Pair:
     grid: int
 
 
+def layer_sizes(network: Network) -> tuple[tuple[int, ...], int]:
+    """Return the widths of the input and of all layers of a `Pair`, and how large its matrices are.
+
+    An activation that stands alone is a layer with a square one.
+    """
+    widths, weights, dense = [network.inputs[0].size], 0, False
+    for node in network.nodes:
+        alone = node.op != "dense" and not dense
+        dense = node.op == "dense"
+        if dense or alone:
+            size = network.tensor(node.output).size
+            weights += size * widths[-1]
+            widths.append(size)
+    return tuple(widths), weights
+
+
 class Pairs:
     """One network and one program on as many grids as are asked for, each derived once."""
 
