@@ -270,3 +270,21 @@ def _fitting(network: Network, parameter: str, fb: int) -> QFormat:
     values = [v for array in arrays for v in array.ravel().tolist()]
     ib = smallest_integer_bits(min(values), max(values)) + 1
     return QFormat(max(ib, 2 - fb), min(fb, 32 - ib))
+
+
+def chain(widths: Sequence[int], seed: int = 0, bias: float = 0.0) -> Network:
+    """Dense layers of these widths with ReLUs between, in He's initialisation."""
+    rng = np.random.default_rng((seed, 6))
+    steps: list[Layer | str] = []
+    for before, after in itertools.pairwise(widths):
+        weight = rng.normal(size=(after, before)) * np.sqrt(2 / before)
+        steps += [
+            (weight.astype(np.float32), (bias * rng.normal(size=after)).astype(np.float32)),
+            "relu",
+        ]
+    return build_network(widths[0], steps[:-1], "chain")
+
+
+def centred_box(size: int, radius: int = 1) -> Box:
+    """The box [-radius, radius] in all directions."""
+    return Box((Fraction(-radius),) * size, (Fraction(radius),) * size)

@@ -224,7 +224,7 @@ def make_plan(
     tries = _tries(sizes, share, len(regions), request)
     look = sizes.look
     together = _together(sizes, request.allowance, len(regions), crowded=bool(left_out))
-    notes = [] if together else left_out
+    notes = _overlooked(request) if together else left_out
     if fitting < jobs:
         notes.append(f"{fitting} of {jobs} processes search: --memory has no room for more")
     opening = look * sum(known_methods()[name].looks for name in methods)
@@ -292,10 +292,26 @@ def _methods(
             chosen.append(name)
         elif method.free or wanted is not None:
             notes.append(
-                f"{name} bounds are left out: a look takes about {price:.2g} s a region, and "
-                f"--work allows {most:.2g}"
+                f"{_as_given(name)} bounds are left out: a look takes about {price:.2g} s a "
+                f"region, and --work allows {most:.2g}"
             )
     return frozenset(chosen), notes
+
+
+def _overlooked(request: CertifyRequest) -> list[str]:
+    """Say which methods somebody named that do not bound all regions together."""
+    named = (request.methods or frozenset()) - {"split"}
+    return [
+        f"{_as_given(name)} bounds are left out: --work leaves no region a search of its own, so "
+        "all are bounded together, by lines"
+        for name in sorted(named)
+        if not known_methods()[name].free
+    ]
+
+
+def _as_given(name: str) -> str:
+    """Return a method's name as --method has it."""
+    return name.replace("_", "-")
 
 
 def _tries(sizes: _Sizes, share: float, regions: int, request: CertifyRequest) -> int:
