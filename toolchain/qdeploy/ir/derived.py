@@ -16,7 +16,9 @@ T = TypeVar("T")
 class Derived(Generic[T]):
     """Values by array and key; they leave with their array."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        """Keep so many values of an array at most, the latest; None: all."""
+        self._most = most
         self._known: dict[int, tuple[weakref.ref[FractionArray], dict[Hashable, T]]] = {}
 
     def __len__(self) -> int:
@@ -35,5 +37,8 @@ class Derived(Generic[T]):
             found = self._known[number] = (gone, {})
         values: dict[Hashable, T] = found[1]
         if key not in values:
-            values[key] = compute()
+            value = compute()
+            if self._most is not None and len(values) >= self._most:
+                del values[next(iter(values))]
+            values[key] = value
         return values[key]

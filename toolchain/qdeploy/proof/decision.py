@@ -39,7 +39,7 @@ from qdeploy.proof.chain import Link, Stairs
 from qdeploy.proof.dyadic import NARROW_GRIDS, Interval, Raw, constant, stored, zeros
 from qdeploy.proof.pair import Layer, MismatchError, Pair, Pairs, outputs_at
 from qdeploy.proof.ranges import analyse, analysis_operations, boxes_on_grid, reference_error
-from qdeploy.proof.rounded import decimal_above
+from qdeploy.proof.rounded import quotient_above
 from qdeploy.proof.tree import TreeError, code_range
 
 FULL_LEAF = tree.LINEAR_LEAF
@@ -355,25 +355,46 @@ def pair_bounds(pair: Pair, boxes: Interval) -> list[tuple[Decimal, ...]]:
     """Bound |(device_i - device_j) - (network_i - network_j)| over each box, for all i < j."""
     outputs = pair.layers[-1].width
     first, second = np.array(list(itertools.combinations(range(outputs), 2))).T
-    unit = 1 << pair.grid
-    rows = zeros((2 * len(first), outputs), pair.grid)
-    here = np.arange(len(first))
-    for index, sign in ((here, 1), (here + len(first), -1)):
-        rows[index, first], rows[index, second] = sign * unit, -sign * unit
+    widest = max(max(layer.w.shape) for layer in pair.layers)
+    size = max(1, min(_BATCH, _PAIR_NUMBERS // (2 * len(first) * widest)))
     bounds: list[tuple[Decimal, ...]] = []
-    scale = Fraction(1, unit)
-    for start in range(0, len(boxes.lo), _BATCH):
-        part = Interval(boxes.lo[start : start + _BATCH], boxes.hi[start : start + _BATCH])
+    for start in range(0, len(boxes.lo), size):
+        part = Interval(boxes.lo[start : start + size], boxes.hi[start : start + size])
         found = analyse(pair, part, use_linear=True)
         known = linear.before(pair, found)
-        reach = linear.upper_bound(known, np.zeros_like(rows)[None], rows[None])
         e = found.layers[-1].out.e
         apart = np.maximum(e.hi[:, first] - e.lo[:, second], e.hi[:, second] - e.lo[:, first])
-        worst = np.minimum(np.maximum(reach[:, : len(first)], reach[:, len(first) :]), apart)
+        some = max(1, _PAIR_NUMBERS // (2 * widest * len(part.lo)))
+        reach = np.concatenate(
+            [
+                _reach(pair, known, first[k : k + some], second[k : k + some])
+                for k in range(0, len(first), some)
+            ],
+            axis=1,
+        )
         extra = reference_error(pair, found)
-        worst = worst + extra[:, first] + extra[:, second]
-        bounds += [tuple(decimal_above(int(b) * scale) for b in row) for row in worst]
+        worst = np.minimum(reach, apart) + extra[:, first] + extra[:, second]
+        bounds += [tuple(quotient_above(int(b), 1 << pair.grid) for b in row) for row in worst]
     return bounds
+
+
+def _reach(
+    pair: Pair,
+    known: linear.Before,
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+) -> Raw:
+    """Bound the deviations of some outputs' differences by lines, [boxes, pairs]."""
+    here, unit = np.arange(len(first)), 1 << pair.grid
+    rows = zeros((2 * len(first), pair.layers[-1].width), pair.grid)
+    for index, sign in ((here, 1), (here + len(first), -1)):
+        rows[index, first], rows[index, second] = sign * unit, -sign * unit
+    reach = linear.upper_bound(known, np.zeros_like(rows)[None], rows[None])
+    return np.maximum(reach[:, : len(first)], reach[:, len(first) :])
+
+
+_PAIR_NUMBERS = 1 << 20
+"""Rows of pairs times neurons times regions that are passed back together."""
 
 
 def pair_operations(pair: Pair, regions: int) -> int:

@@ -466,13 +466,14 @@ def check(
     if len(certificate.regions) > LARGEST_REGIONS:
         raise RefusedError(f"regions: more than {LARGEST_REGIONS}")
     network, certificate = _equally_sized(network, certificate)
-    account = _Account(Pairs(network, certificate.program), Budget(operations))
+    budget = Budget(operations)
+    account = _Account(Pairs(network, certificate.program, budget), budget)
     whole = _prove_whole_again(account, certificate)
     rest = [index for index in range(len(certificate.regions)) if index not in whole]
-    known = _look_again(account, [certificate.regions[index] for index in rest])
-    looks = dict(zip(rest, known, strict=True))
+    looks = _look_again(account, rest, certificate.regions)
+    # What is known of a region goes when the region is done: all together would fill the memory.
     proven = tuple(
-        _check_region(account, looks[index], claim, f"region {index}")
+        _check_region(account, looks.pop(index), claim, f"region {index}")
         if index not in whole
         else _conclude(claim, [whole[index].part], whole[index].shown, f"region {index}")
         for index, claim in enumerate(certificate.regions)
@@ -495,10 +496,6 @@ class _Account:
     pairs: Pairs
     budget: Budget
 
-    def pay_for_pair(self, place: str) -> None:
-        """Charge what putting both on one more grid takes."""
-        self.budget.charge(_OPERATIONS_PER_WEIGHT * self._weights, place)
-
     def pay_for_points(self, count: int, place: str) -> None:
         """Charge what evaluating both functions without rounding takes at some inputs."""
         neurons = sum(tensor.size for tensor in self.pairs.network.tensors)
@@ -517,13 +514,16 @@ class _Account:
         return sum(int(array.size) for node in nodes for array in node.parameters.values())
 
 
-def _look_again(account: _Account, claims: Sequence[RegionClaim]) -> list[Analysis]:
-    """Prepare the analyses of regions, which share what they can."""
-    if not claims:
-        return []
-    account.pay_for_pair("program")
-    known = analyses(account.pairs, [claim.box for claim in claims])
-    for index, claim in enumerate(claims):
+def _look_again(
+    account: _Account, which: Sequence[int], claims: Sequence[RegionClaim]
+) -> dict[int, Analysis]:
+    """Prepare the analyses of some regions, which share what they can."""
+    if not which:
+        return {}
+    boxes = [claims[index].box for index in which]
+    known = dict(zip(which, analyses(account.pairs, boxes), strict=True))
+    for index in which:
+        claim = claims[index]
         by_lines = any(part.method not in ("interval", "recursion") for part in claim.parts)
         if by_lines and beyond_linear(known[index].pair):
             raise RefusedError(
@@ -565,7 +565,6 @@ def _prove_whole_again(account: _Account, certificate: Certificate) -> dict[int,
         _require_inputs(network, boxes)
         for index in where:
             _require_inside(certificate.regions[index], f"region {index}")
-        account.pay_for_pair(place)
         account.pay_for_points(len(where), place)
         try:
             parts = prove_whole(account.pairs, boxes, grid, account.budget)
@@ -612,7 +611,9 @@ def _operations(known: Analysis, data: PartData | None) -> int:
         case None:
             return 0
         case ConePart():
-            looks = len(data.inner) * analysis_operations(known.pair) * _FINE_FACTOR
+            if not data.duals:
+                raise DualError("a cone without duals proves nothing")
+            looks = (1 + len(data.inner)) * analysis_operations(known.pair) * _FINE_FACTOR
             return looks + _OPERATIONS_PER_PRODUCT * _factor_operations(data)
         case SplitPart():
             pair = known.pairs.on(data.grid)

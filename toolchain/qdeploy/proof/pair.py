@@ -17,13 +17,14 @@ import numpy as np
 from qdeploy import ops
 from qdeploy.fixedpoint import MAX_BITS, Integers, QFormat, Rounding, round_fraction
 from qdeploy.ir import Derived, FixedNetwork, FixedNode, FractionArray, Network, Node
+from qdeploy.proof.budget import Budget
 from qdeploy.proof.curves import OnGrid, on_grid
 from qdeploy.proof.dyadic import Raw, ceil_to_grid, floor_to_grid, nearest, stored, two_to, zeros
 from qdeploy.proof.lookup import Lookup, TableError, every_output, tabulated
 
 _GRID_BITS = 64
 _GUARD_BITS = 16
-_FINEST_GRID = 1024
+_FINEST_NAMED_GRID = 128
 _COARSE_GRID_BITS = 20
 _COARSE_GUARD_BITS = 8
 _SHARP_GRID_BITS = 40
@@ -33,7 +34,7 @@ _MOST_GRIDS = 4
 """That are kept in memory."""
 
 
-_ON_GRID: Derived[tuple[Raw, bool]] = Derived()
+_ON_GRID: Derived[tuple[Raw, bool]] = Derived(most=_MOST_GRIDS)
 
 
 class MismatchError(ValueError):
@@ -114,9 +115,13 @@ def layer_sizes(network: Network) -> tuple[tuple[int, ...], int]:
 class Pairs:
     """One network and one program on as many grids as are asked for, each derived once."""
 
-    def __init__(self, network: Network, program: FixedNetwork) -> None:
+    def __init__(
+        self, network: Network, program: FixedNetwork, budget: Budget | None = None
+    ) -> None:
+        """Take both, and who pays for every grid; None: nobody counts."""
         self.network = network
         self.program = program
+        self._budget = budget
         self._known: dict[int | None, Pair] = {}
 
     def on(self, grid: int | None = None) -> Pair:
@@ -128,8 +133,28 @@ class Pairs:
         if grid not in self._known:
             if len(self._known) >= _MOST_GRIDS:
                 del self._known[next(iter(self._known))]
+            if self._budget is not None:
+                place = "program" if grid is None else f"grid 2^-{grid}"
+                self._budget.charge(_align_operations(self.network), place)
             self._known[grid] = align(self.network, self.program, grid)
         return self._known[grid]
+
+
+_OPERATIONS_PER_PARAMETER = 200
+"""Of putting a parameter and its code on a grid."""
+_OPERATIONS_PER_ACTIVATION = 300_000_000
+"""Of enclosing a curve at all its knots, and a table at all its codes."""
+_OPERATIONS_PER_NODE = 300_000
+
+
+def _align_operations(network: Network) -> int:
+    """Estimate what `align` takes."""
+    curves = sum(node.op not in ("dense", *_SATURATIONS) for node in network.nodes)
+    return (
+        _OPERATIONS_PER_PARAMETER * network.parameter_count
+        + _OPERATIONS_PER_ACTIVATION * curves
+        + _OPERATIONS_PER_NODE * len(network.nodes)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +231,12 @@ def _grid(program: FixedNetwork, wanted: int | None) -> int:
     """Codes must lie on the grid; accumulators, and so biases, need not."""
     code = _finest_code(program)
     if wanted is not None:
-        if not max(code, _COARSE_GRID_BITS - 1) < wanted <= _FINEST_GRID:
+        if not max(code, _COARSE_GRID_BITS - 1) < wanted:
             raise MismatchError(f"a grid of 2^-{wanted} does not hold the program's codes")
+        finest_named = max(_FINEST_NAMED_GRID, sharp_grid(program))
+        if wanted > finest_named:
+            # Numbers grow with the grid, and nothing is gained by one that fine.
+            raise MismatchError(f"a grid of 2^-{wanted} is finer than 2^-{finest_named}")
         return wanted
     finest = [n.accumulator.fb for n in program.nodes if n.accumulator is not None]
     return max(_GRID_BITS, max([code, *finest]) + _GUARD_BITS)

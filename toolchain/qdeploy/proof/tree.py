@@ -30,6 +30,8 @@ LARGEST_TREE = 1 << 21
 """Nodes a tree may have."""
 LARGEST_CELLS = 4096
 """Codes an exact leaf may enumerate."""
+LARGEST_CELL_CORNERS = 1 << 20
+"""Codes of one exact leaf times inputs: some Python integers each."""
 LARGEST_BOUNDS = 1 << 23
 """Leaves times outputs: all are held at once."""
 LARGEST_CORNERS = 1 << 25
@@ -195,7 +197,8 @@ def _linear(pair: Pair, program: FixedNetwork, boxes: Interval) -> Raw:
 def _exact(pair: Pair, program: FixedNetwork, boxes: Interval) -> Raw:
     """Bound |deviation| over each box [boxes, n] code by code, few leaves at a time."""
     bounds = np.zeros((len(boxes.lo), pair.layers[-1].width), dtype=object)
-    for chunk in _chunks(len(boxes.lo), min(_EXACT_BATCH, _batch(pair))):
+    counts = count_cells(pair.input, pair.input_rounding, boxes, pair.grid)
+    for chunk in _few_cells(counts, boxes.lo.shape[1], min(_EXACT_BATCH, _batch(pair))):
         codes, cells, first = input_cells(
             pair.input, pair.input_rounding, _rows(boxes, chunk), pair.grid
         )
@@ -206,6 +209,26 @@ def _exact(pair: Pair, program: FixedNetwork, boxes: Interval) -> Raw:
             worst = np.maximum.reduceat(gaps, start, axis=0)
             bounds[chunk][leaves] = np.maximum(bounds[chunk][leaves], worst)
     return bounds
+
+
+def _few_cells(counts: Raw, inputs: int, most: int) -> Iterator[slice]:
+    """Cut leaves of so many cells into runs whose cells fit into little memory.
+
+    Raises:
+        TreeError: the cells of one leaf alone do not.
+    """
+    start, cells = 0, 0
+    for index, count in enumerate(counts.tolist()):
+        if count * inputs > LARGEST_CELL_CORNERS:
+            raise TreeError(f"an exact leaf of {count} codes of {inputs} inputs is too large")
+        if index > start and (
+            index - start >= most or (cells + count) * inputs > LARGEST_CELL_CORNERS
+        ):
+            yield slice(start, index)
+            start, cells = index, 0
+        cells += count
+    if start < len(counts):
+        yield slice(start, len(counts))
 
 
 def _gaps(pair: Pair, program: FixedNetwork, codes: NDArray[np.int64], cells: Interval) -> Raw:
