@@ -3,15 +3,12 @@
 import html
 import json
 
-import onnx
 import pytest
 import qdeploy
-from onnx import TensorProto, helper, numpy_helper
 from qdeploy.cli import main
 from qdeploy.diagnostics import ExhaustedError
 from qdeploy.pipeline.options import Options, read_memory
-from support.controller import write_controller
-from support.networks import chain
+from support.controller import write_controller, write_dense_chain
 
 NOTE = "activations hold twice what sampled inputs reach"
 
@@ -25,18 +22,7 @@ def model(tmp_path_factory):
 def deep(tmp_path_factory):
     """Twelve layers of 8: with 8 bits, what is proven leaves some of them a few steps."""
     path = tmp_path_factory.mktemp("deep") / "deep.onnx"
-    layers = [n for n in chain((8,) * 13, bias=0.1).nodes if n.op == "dense"]
-    nodes, arrays, x = [], [], "x"
-    for k, layer in enumerate(layers):
-        for name, array in layer.parameters.items():
-            arrays.append(numpy_helper.from_array(array.astype("float32"), f"{name}_{k}"))
-        nodes.append(helper.make_node("Gemm", [x, f"weight_{k}", f"bias_{k}"], [f"y{k}"], transB=1))
-        nodes.append(helper.make_node("Relu", [f"y{k}"], [f"a{k}"]))
-        x = f"a{k}"
-    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 8]) for n in ("x", f"y{k}")]
-    graph = helper.make_graph(nodes[:-1], "deep", ends[:1], ends[1:], arrays)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
-    return path
+    return write_dense_chain(path, (8,) * 13, gain=4.0)
 
 
 # --- memory ----------------------------------------------------------------------------------
