@@ -34,12 +34,13 @@ def write_controller(path: Path, scale: float = 1.0) -> Path:
     return path
 
 
-def write_dense_chain(path: Path, widths: Sequence[int]) -> Path:
-    """Write a ReLU network of these widths."""
+def write_dense_chain(path: Path, widths: Sequence[int], gain: float = 1.0) -> Path:
+    """Write a ReLU network of these widths, whose weights are about `gain` / inputs."""
     rng = np.random.default_rng(11)
     nodes, arrays = [], {}
     for k, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
-        arrays[f"w{k}"] = rng.normal(size=(n_out, n_in)).astype(np.float32) / np.float32(n_in)
+        weight = rng.normal(size=(n_out, n_in)).astype(np.float32)
+        arrays[f"w{k}"] = weight * np.float32(gain / n_in)
         arrays[f"c{k}"] = rng.normal(size=n_out).astype(np.float32)
         nodes.append(
             helper.make_node("Gemm", [f"a{k}", f"w{k}", f"c{k}"], [f"y{k}"], f"dense_{k}", transB=1)

@@ -112,22 +112,9 @@ def run(question: Question) -> Checked | CheckedPair:
         UsageError: models are missing, or too many.
         InputError: a file cannot be read.
     """
-    check_operations(question.operations)
+    proof.check_operations(question.operations)
     with proof.integers_only() if question.pure else nullcontext():
         return _checked(question)
-
-
-def check_operations(operations: int) -> None:
-    """Refuse a limit that lets nothing be checked.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if operations < 1:
-        raise UsageError(
-            f"--operations {operations} is no number of operations",
-            fix=f"the default is {proof.DEFAULT_OPERATIONS}, about an hour of one core",
-        )
 
 
 def _checked(question: Question) -> Checked | CheckedPair:

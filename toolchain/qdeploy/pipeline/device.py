@@ -16,7 +16,7 @@ from qdeploy.pipeline.outfolder import VECTORS
 from qdeploy.pipeline.stopwatch import Stopwatch
 from qdeploy.pipeline.stored import Stored, read_build
 from qdeploy.pipeline.summary import describe_verdict
-from qdeploy.proof import DEFAULT_OPERATIONS
+from qdeploy.proof import DEFAULT_OPERATIONS, check_operations
 from qdeploy.report.values import Statement
 
 VECTOR_SEED = 1
@@ -54,6 +54,7 @@ class Validated:
 
 def run_validate(options: ValidateOptions, watch: Stopwatch) -> Validated:
     """Check the folder, run its device on the wanted vectors, compare, and write the JUnit file."""
+    check_operations(options.operations)
     if options.junit is None:
         return _validated(options, watch)
     read = () if options.vectors is None else (Path(options.vectors),)

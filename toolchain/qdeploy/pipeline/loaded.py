@@ -14,6 +14,7 @@ from qdeploy.ir.printing import float_up
 from qdeploy.ops import execute
 from qdeploy.pipeline.stored import Parts, proven_claim, read_parts
 from qdeploy.pipeline.summary import describe_formats
+from qdeploy.proof import check_operations
 from qdeploy.report.values import RegionResult
 
 Reals = NDArray[np.float64]
@@ -127,7 +128,10 @@ def load_build(folder: Path, operations: int | None) -> Loaded:
     Raises:
         InputError: it is no build of ours, or damaged.
         RefusedError: a file is not what the certificate names, or does not check.
+        UsageError: so many operations are none.
     """
+    if operations is not None:
+        check_operations(operations)
     parts = read_parts(folder)
     program = parts.statement.certificate.program
     if operations is None:

@@ -5,7 +5,7 @@ be formed in double precision where that is exact, and never where `integers_onl
 """
 
 from qdeploy.fixedpoint.products import integers_only
-from qdeploy.proof.budget import DEFAULT_OPERATIONS
+from qdeploy.proof.budget import DEFAULT_OPERATIONS, check_operations
 from qdeploy.proof.certificate import (
     Certificate,
     DecisionKind,
@@ -36,6 +36,7 @@ __all__ = [
     "assumptions",
     "attest",
     "check",
+    "check_operations",
     "check_similarity",
     "coarse_grid",
     "deviations",

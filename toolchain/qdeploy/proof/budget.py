@@ -4,7 +4,7 @@ An operation is one step of a vectorised calculation, about 4 nanoseconds on a P
 in benchmarks/). What a piece of work costs is estimated from its sizes before it is begun.
 """
 
-from qdeploy.diagnostics import RefusedError
+from qdeploy.diagnostics import RefusedError, UsageError
 
 SECONDS_PER_OPERATION = 4e-9
 LEAST_WORK = 0.5
@@ -12,6 +12,19 @@ LEAST_WORK = 0.5
 work is asked for."""
 DEFAULT_OPERATIONS = 1_000_000_000_000
 """About an hour."""
+
+
+def check_operations(operations: int) -> None:
+    """Refuse a limit that lets nothing be checked.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if operations < 1:
+        raise UsageError(
+            f"--operations {operations} is no number of operations",
+            fix=f"the default is {DEFAULT_OPERATIONS}, about an hour of one core",
+        )
 
 
 class Budget:
