@@ -41,9 +41,9 @@ def run(*line: str | Path) -> tuple[dict, int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere ru_maxrss has another unit")
-@pytest.mark.parametrize("widths", [(WIDE, 1), (1, WIDE), (2, 1500, 2)])
+@pytest.mark.parametrize("widths", [(WIDE, 1), (1, WIDE)])
 def test_a_wide_layer_is_bounded_and_checked_in_little_memory(
-    tmp_path: Path, widths: tuple[int, ...]
+    tmp_path: Path, widths: tuple[int, int]
 ) -> None:
     model, made = write_dense_chain(tmp_path / "m.onnx", widths), tmp_path / "c.json"
     line = ("--inputs=-1:1", "--work", "0.1", "--jobs", "1", "-o", made)

@@ -84,7 +84,8 @@ def test_all_regions_share_one_account(monkeypatch, claimed):
     paid_for_one, paid_for_two = (
         sum(operations for _, operations in spent(monkeypatch, network, c)) for c in (one, two)
     )
-    assert 1.9 * paid_for_one < paid_for_two <= 2 * paid_for_one
+    # Grids and program are shared.
+    assert 1.5 * paid_for_one < paid_for_two <= 2 * paid_for_one
     between = (paid_for_one + paid_for_two) // 2
     assert len(proof.check(network, one, between)) == 1
     with pytest.raises(RefusedError, match="checking this would take more"):
@@ -132,11 +133,20 @@ def test_verify_says_no_and_names_what_would_take_more(built, capsys):
     line = ["verify", str(built[0]), "--operations", str(FEW)]
     assert main(line) == 1
     told = capsys.readouterr().out
-    assert told.startswith(f"refused: region 0: {SAID}")
+    assert told.startswith(f"refused: program: {SAID}")
     assert FIX in told
     assert main([*line, "--json"]) == 1
     said = json.loads(capsys.readouterr().out)
-    assert said == {"verdict": "refused", "linf": None, "reason": f"region 0: {SAID}"}
+    assert said == {"verdict": "refused", "linf": None, "reason": f"program: {SAID}"}
+
+
+@pytest.mark.parametrize(
+    ("operations", "asks"),
+    [(FEW, "program"), (2 * 10**6, "region 0"), (10**7, "region 0, method split")],
+)
+def test_what_would_take_more_is_named(built, operations, asks):
+    reason = qdeploy.verify(built[0], operations=operations)["reason"]
+    assert reason.startswith(f"{asks}: checking this would take more than {operations:.3g} ")
 
 
 def test_enough_operations_change_nothing(built, capsys):
@@ -164,7 +174,7 @@ def test_what_is_no_number_of_operations_is_a_usage_error(command, count, built,
 
 def test_python_has_the_same_limit(built):
     folder, _ = built
-    assert qdeploy.verify(folder, operations=FEW)["reason"] == f"region 0: {SAID}"
+    assert qdeploy.verify(folder, operations=FEW)["reason"] == f"program: {SAID}"
     for refused in (qdeploy.validate, qdeploy.load):
         with pytest.raises(RefusedError, match="checking this would take"):
             refused(folder, operations=FEW)
