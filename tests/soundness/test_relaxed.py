@@ -44,7 +44,7 @@ def violations(seeds: range, *, activated: bool = False) -> int:
         request = random_request(seed, network)
         program = quantize.run(network, request)
         box = request.regions[0]
-        found = attack_relaxed(network, program, box, seed=seed, effort=Effort(turns=40))
+        found = attack_relaxed(network, program, box, seed=seed, effort=Effort(turns=20))
         assert found is not None
         known = kernel.analysis(network, program, box)
         for method in BY_BOX:
