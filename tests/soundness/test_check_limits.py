@@ -96,6 +96,17 @@ def test_exact_leaves_of_many_codes_are_run_few_at_a_time(certified, monkeypatch
         tree.leaf_bounds(pair, certificate.program, leaves)
 
 
+def test_a_search_runs_no_more_codes_than_a_check_would(certified, monkeypatch):
+    """Boxes of few codes, but of many inputs, are bounded by lines."""
+    network, certificate = certified
+    program = certificate.program
+    tiny = Box((Fraction(1, 7),), (Fraction(1, 7) + program.input.format.step * 8,))
+    spend = CertifyRequest(work=0.05, attack_budget=100, methods=frozenset({"split"}))
+    monkeypatch.setattr(tree, "LARGEST_CELL_CORNERS", 3)
+    found = certifier.run(network, program, (tiny,), spend)
+    assert proof.check(network, found)
+
+
 def test_squares_are_summed_without_rounding():
     rng = np.random.default_rng(0)
     for _ in range(50):

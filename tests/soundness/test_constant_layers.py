@@ -129,12 +129,15 @@ def test_the_certificate_states_it_and_nothing_is_left_to_find(
     )
 
 
+@pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize(
     ("name", "rounding"), [*zip(LOOKED_UP, [*Rounding, Rounding.NEAREST], strict=True)]
 )
-def test_a_constant_code_that_is_looked_up_is_known_too(name: str, rounding: Rounding) -> None:
-    """But for the ends between which a curve is known; with 8 bits every code has its own."""
-    network, program = made(LOOKED_UP[name], rounding, 8)
+def test_a_constant_code_that_is_looked_up_is_known_too(
+    name: str, rounding: Rounding, bits: int
+) -> None:
+    """But for the ends between which a curve is known; 16 bits are more codes than blocks."""
+    network, program = made(LOOKED_UP[name], rounding, bits)
     looked = kernel.analysis(network, program, REGION)
     for method in ("interval", "linear"):
         bounds = kernel.prove_part(looked, method, None).per_output

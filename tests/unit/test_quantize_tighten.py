@@ -61,6 +61,30 @@ def assert_unsaturated(program: FixedNetwork, x: np.ndarray) -> None:
             assert all(v >= target.format.raw_min - 1 for v in values.ravel())
 
 
+def chain(inputs: int, seed: int) -> Network:
+    """Two hidden layers, one output."""
+    rng = np.random.default_rng(seed)
+    steps = []
+    for a, b in ((inputs, 8), (8, 8), (8, 1)):
+        weight = (rng.normal(size=(b, a)) * 1.5 / a**0.5).astype(np.float32)
+        steps += [(weight, (rng.normal(size=b) * 0.3).astype(np.float32)), "relu"]
+    return build_network(inputs, steps[:-1])
+
+
+@pytest.mark.parametrize(("inputs", "cut"), [(2, True), (16, False)])
+def test_ranges_by_pieces_are_for_networks_that_splitting_helps(inputs: int, cut: bool) -> None:
+    """Where it does not, a saturation that never occurs would be in every bound."""
+    network = chain(inputs, 10)
+    box = Box((Fraction(-1),) * inputs, (Fraction(1),) * inputs)
+    by_whole, by_pieces = (
+        quantize.run(network, QuantizeRequest((box,), bits=8, work=work)) for work in (0.0, 5.0)
+    )
+    finer = [
+        a.format.ib > b.format.ib for a, b in zip(by_whole.tensors, by_pieces.tensors, strict=True)
+    ]
+    assert any(finer) == cut
+
+
 def test_too_much_work_leaves_the_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     box = Box((Fraction(-1),), (Fraction(1),))
     tight = quantize.run(paper_network(0, 3), QuantizeRequest((box,)))

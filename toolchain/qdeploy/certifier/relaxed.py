@@ -129,6 +129,7 @@ class _Table(NamedTuple):
     """The lowest code's value."""
     width: float
     """Of a block."""
+    lookup: Lookup
 
     def look(self, z: Reals) -> tuple[_Rounder, Reals, Reals]:
         """Return how sums may be rounded, and the ends of the error of what is looked up then.
@@ -140,8 +141,16 @@ class _Table(NamedTuple):
         bottom, top = np.minimum(self.before.bottom, code), np.maximum(self.before.top, code)
         block = ((code - self.first) // self.width).astype(np.int64)
         column = np.arange(self.low.shape[1]) if self.low.shape[1] > 1 else 0
-        rounder = self.before._replace(bottom=bottom, top=top)
-        return rounder, self.low[block, column], self.high[block, column]
+        low, high = self.low[block, column], self.high[block, column]
+        single = bottom == top
+        if self.lookup.block and single.any():
+            # Of one code proofs know its own error.
+            codes = np.rint(code / float(self.before.format.step)).astype(np.int64)
+            own = self.lookup.errors_at(codes)
+            unit = 2.0**-self.lookup.grid
+            low = np.where(single, own.lo.astype(np.float64) * unit, low)
+            high = np.where(single, own.hi.astype(np.float64) * unit, high)
+        return self.before._replace(bottom=bottom, top=top), low, high
 
 
 Curve = Callable[[Reals], Reals]
@@ -388,7 +397,7 @@ def _table(lookup: Lookup, layer: Layer, grid: int) -> _Table:
     low, high = (end[0].astype(np.float64) * 2.0**-grid for end in (lookup.low, lookup.high))
     width = float(fmt.step) * (1 << lookup.block)
     rounder = _rounder(fmt, lookup.rounding, layer, *ends)
-    return _Table(rounder, low, high, float(fmt.min), width)
+    return _Table(rounder, low, high, float(fmt.min), width, lookup)
 
 
 def _having_seen(stage: _Stage, z: Reals, layer: Layer) -> _Stage:

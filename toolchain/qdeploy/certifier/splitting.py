@@ -111,7 +111,7 @@ def bound_boxes(scene: Scene, grid: int, boxes: Interval) -> tuple[Raw, NDArray[
     pair = scene.pair(grid)
     linear = np.zeros(len(boxes.lo), dtype=bool)
     bounds = tree.leaf_bounds(pair, scene.program, tree.Leaves(boxes, linear))
-    few = np.flatnonzero(_cells(pair, boxes) <= _FEW_CELLS)
+    few = np.flatnonzero(_few_cells(pair, boxes))
     exact = np.zeros(len(boxes.lo), dtype=bool)
     if len(few):
         leaves = tree.Leaves(_rows(boxes, few), np.ones(len(few), dtype=bool))
@@ -124,6 +124,12 @@ def bound_boxes(scene: Scene, grid: int, boxes: Interval) -> tuple[Raw, NDArray[
 
 def _cells(pair: Pair, boxes: Interval) -> Raw:
     return tree.count_cells(pair.input, pair.input_rounding, boxes, pair.grid)
+
+
+def _few_cells(pair: Pair, boxes: Interval) -> NDArray[np.bool_]:
+    """Which boxes have so few codes that all may be run."""
+    most = min(_FEW_CELLS, tree.LARGEST_CELL_CORNERS // boxes.lo.shape[1])
+    return np.asarray(_cells(pair, boxes) <= most, dtype=bool)
 
 
 def _rows(boxes: Interval, rows: NDArray[np.int64] | slice) -> Interval:
@@ -198,8 +204,8 @@ class Growth:
         return self._standing
 
     def _count(self, boxes: Interval) -> int:
-        cells = _cells(self.pair, boxes)
-        return len(boxes.lo) + int(cells[cells <= _FEW_CELLS].sum())
+        few = _few_cells(self.pair, boxes)
+        return len(boxes.lo) + int(_cells(self.pair, boxes)[few].sum())
 
     def _add(self, cut: _Cut, bounds: Raw, exact: NDArray[np.bool_]) -> None:
         first, count = len(self.axes), len(bounds)

@@ -35,7 +35,7 @@ class TableError(ValueError):
 
 @dataclass(frozen=True)
 class Lookup:
-    """Errors T(c) - phi(c) over blocks of 2**`block` codes."""
+    """Errors T(c) - phi(c) over blocks of 2**`block` codes; of a single code, its own."""
 
     before: QFormat
     rounding: Rounding
@@ -44,6 +44,9 @@ class Lookup:
     """[levels, blocks, neurons or 1]: the least over 2**level blocks from there on."""
     high: Raw
     grid: int
+    node: FixedNode
+    program: FixedNetwork
+    curve: OnGrid
 
     def codes(self, z: Interval) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the codes before the activation at both ends: rounding keeps the order."""
@@ -65,7 +68,8 @@ class Lookup:
 
     def errors(self, z: Interval) -> Interval:
         """Enclose T(c) - phi(c) over the codes that z can be rounded to."""
-        first, last = (((c - self.before.raw_min) >> self.block) for c in self.codes(z))
+        codes = self.codes(z)
+        first, last = (((c - self.before.raw_min) >> self.block) for c in codes)
         level = _LEVELS[last - first + 1]
         second = last + 1 - (1 << level)
         column = np.arange(self.low.shape[2]) if self.low.shape[2] > 1 else 0
@@ -73,7 +77,22 @@ class Lookup:
             (table[level, first, column], table[level, second, column])
             for table in (self.low, self.high)
         )
-        return Interval(np.minimum(*low), np.maximum(*high))
+        blocks = Interval(np.minimum(*low), np.maximum(*high))
+        single = codes[0] == codes[1]
+        if self.block == 0 or not single.any():
+            return blocks
+        own = self.errors_at(codes[0])
+        return Interval(np.where(single, own.lo, blocks.lo), np.where(single, own.hi, blocks.hi))
+
+    def errors_at(self, codes: NDArray[np.int64]) -> Interval:
+        """Enclose T(c) - phi(c) for codes [n, neurons]."""
+        device = ops.known_ops()[self.node.op].execute(self.node, self.program, codes)
+        scaled = device.astype(object) << (
+            self.grid - self.program.tensor(self.node.output).format.fb
+        )
+        places = stored(codes.astype(object) << (self.grid - self.before.fb), self.grid)
+        real = self.curve.range(Interval(places, places))
+        return Interval(stored(scaled - real.hi, self.grid), stored(scaled - real.lo, self.grid))
 
 
 def tabulated(node: FixedNode, program: FixedNetwork, curve: OnGrid, grid: int) -> Lookup:
@@ -105,6 +124,9 @@ def tabulated(node: FixedNode, program: FixedNetwork, curve: OnGrid, grid: int) 
         _by_doubling(low, np.minimum),
         _by_doubling(high, np.maximum),
         grid,
+        node,
+        program,
+        curve,
     )
 
 

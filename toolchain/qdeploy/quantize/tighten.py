@@ -17,6 +17,7 @@ alike.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,9 @@ class _Look:
     outgrown: bool
     """Whether numbers outgrew 64 bits."""
     by_lines: bool
+    whole_sums: Proven
+    """The sums as far as no region is cut into pieces, and the deviation likewise."""
+    whole_deviation: Fraction
 
 
 Assemble = Callable[[Wanted], Draft]
@@ -70,8 +74,10 @@ _ATTEMPTS = 5
 _SHARE_OF_LOOKS = 2.5
 """Of the work, for looks at the regions as they are."""
 _SHARE_OF_CUTS = 0.25
-_LOOKS = 4
-"""At pieces: one to choose formats by, and one or two at the programs that were chosen."""
+_LOOKS = 5
+"""At pieces: one to choose formats by, and some at the programs that were chosen."""
+_WORTH_SPLITTING = Fraction(7, 10)
+"""Of the bound over whole regions: what pieces have to leave of it, for formats that need them."""
 _WIDE_FACTOR = 3
 """How much slower a look is where numbers outgrow 64 bits: most time goes into its many steps."""
 _WIDE_FACTOR_OF_MANY = 10
@@ -126,33 +132,58 @@ def _codes_seen(draft: Draft, tensor: str) -> int:
 def _proven(
     network: Network, request: QuantizeRequest, assemble: Assemble
 ) -> tuple[Draft, _Look | None]:
-    """Return the draft with the smallest formats that provably do not saturate."""
+    """Return the draft with the smallest formats that provably do not saturate.
+
+    What only a proof by pieces shows is used where pieces lower the bound as well. Elsewhere no
+    splitting will follow, and methods that look at whole regions would add a saturation to the
+    bound that never occurs.
+    """
     uses = dense_uses(network)
     draft = assemble(Wanted())
     view = _View(network, request)
     first = view.of(draft)
     if first is None or not first.by_lines:
         return draft, first
-    proven = first.sums
+    settle = partial(_settled, view, uses, assemble)
+    plain = settle(first.whole_sums, lambda look: look.whole_sums) or (draft, first)
+    if first.sums == first.whole_sums:
+        return plain
+    fine = settle(first.sums, lambda look: look.sums)
+    return fine if fine is not None and _pays_off(fine[1], plain[1]) else plain
+
+
+def _settled(
+    view: "_View",
+    uses: Mapping[str, Use],
+    assemble: Assemble,
+    proven: Proven,
+    known: Callable[[_Look], Proven],
+) -> tuple[Draft, _Look] | None:
+    """Choose formats by `proven` sums until what is `known` of their program fits into them."""
     for _ in range(_ATTEMPTS):
         candidate = assemble(Wanted(proven))
-        found = view.of(candidate)
+        look = view.of(candidate)
+        if look is None:
+            return None
         outputs = {n.name: candidate.program.tensor(n.output) for n in candidate.program.nodes}
-        saturating = (
-            set()
-            if found is None
-            else {
-                name
-                for name, use in uses.items()
-                if name in found.sums and not _fits(outputs[name], use, found.sums[name])
-            }
-        )
-        if found is not None and not saturating:
-            return candidate, found
+        sums = known(look)
+        saturating = {
+            name
+            for name, use in uses.items()
+            if name in sums and not _fits(outputs[name], use, sums[name])
+        }
+        if not saturating:
+            return candidate, look
         proven = {
             name: _doubled(span) if name in saturating else span for name, span in proven.items()
         }
-    return draft, first
+    return None
+
+
+def _pays_off(fine: _Look, plain: _Look) -> bool:
+    """Whether pieces bound so much better than whole regions that formats may need them."""
+    most = min(_WORTH_SPLITTING * plain.whole_deviation, plain.deviation)
+    return fine.deviation <= most
 
 
 class _View:
@@ -227,7 +258,7 @@ def _enclosed(pair: Pair, boxes: Interval, *, by_lines: bool) -> _Look:
             known = sums.get(layer.name, span)
             sums[layer.name] = min(known[0], span[0]), max(known[1], span[1])
         deviation = max(deviation, int(found.layers[-1].out.e.magnitude.max()) * step)
-    return _Look(sums, deviation, outgrown, by_lines)
+    return _Look(sums, deviation, outgrown, by_lines, sums, deviation)
 
 
 def _met(whole: _Look, pieces: _Look) -> _Look:
@@ -236,7 +267,7 @@ def _met(whole: _Look, pieces: _Look) -> _Look:
         name: (max(lo, pieces.sums[name][0]), min(hi, pieces.sums[name][1]))
         for name, (lo, hi) in whole.sums.items()
     }
-    return _Look(sums, min(whole.deviation, pieces.deviation), whole.outgrown, whole.by_lines)
+    return replace(whole, sums=sums, deviation=min(whole.deviation, pieces.deviation))
 
 
 def _pieces(pair: Pair, boxes: Interval, cuts: int) -> Interval:
