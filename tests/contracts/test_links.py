@@ -1,5 +1,6 @@
 """What holds for every link and every emulator."""
 
+import termios
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,6 +11,8 @@ from qdeploy import boards, crossbuild, deploy, generate
 from qdeploy.boards import Uart
 from qdeploy.deploy import _run
 from qdeploy.deploy._members import emulator, known_emulators, known_links
+from qdeploy.deploy._protocol import Endpoint
+from qdeploy.deploy.links import serial_port
 from qdeploy.diagnostics import ExitCode, InputError, MissingToolError
 from qdeploy.ir import SourceTree
 from support import devices
@@ -113,6 +116,15 @@ def test_a_board_no_emulator_can_be_is_refused_by_its_key(fault, own):
     assert caught.value.fix
     if own:
         assert caught.value.exit_code is ExitCode.BAD_INPUT
+
+
+def test_a_terminal_that_closes_while_it_is_opened_is_a_port_that_cannot_be_opened(monkeypatch):
+    def closed(*_, **__):
+        raise termios.error(5, "Input/output error")
+
+    monkeypatch.setattr(serial_port.serial, "serial_for_url", closed)
+    with pytest.raises(MissingToolError, match="cannot be opened: input/output error"):
+        serial_port.open_port(Endpoint("/dev/pts/0"))
 
 
 class Gone:

@@ -100,7 +100,7 @@ def test_a_search_runs_no_more_codes_than_a_check_would(certified, monkeypatch):
     """Boxes of few codes, but of many inputs, are bounded by lines."""
     network, certificate = certified
     program = certificate.program
-    tiny = Box((Fraction(1, 7),), (Fraction(1, 7) + program.input.format.step * 8,))
+    tiny = Box((Fraction(1, 8),), (Fraction(1, 8) + program.input.format.step * 8,))
     spend = CertifyRequest(work=0.05, attack_budget=100, methods=frozenset({"split"}))
     monkeypatch.setattr(tree, "LARGEST_CELL_CORNERS", 3)
     found = certifier.run(network, program, (tiny,), spend)

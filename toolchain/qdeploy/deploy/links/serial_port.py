@@ -1,5 +1,6 @@
 """A serial port, real or of an emulator, opened by pyserial: a device name or a pyserial URL."""
 
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,7 +96,8 @@ def open_port(at: Endpoint) -> serial.SerialBase:
         return serial.serial_for_url(
             at.address, baudrate=at.baud, timeout=_SLICE_S, write_timeout=_WRITE_S, **exclusive
         )
-    except (serial.SerialException, OSError, ValueError) as error:
+    except (serial.SerialException, OSError, ValueError, termios.error) as error:
+        # The last is pyserial's way to say that a terminal closed while it was opened.
         raise refused(at.address, error) from error
 
 
