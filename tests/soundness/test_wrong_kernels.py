@@ -14,6 +14,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from qdeploy import ops, quantize
 from qdeploy.fixedpoint import QFormat, Rounding, encode, in_doubles, product_in_doubles
 from qdeploy.ir import Box, FixedNetwork, Network, Node, QuantizeRequest
 from qdeploy.ops import _sums
-from qdeploy.proof import dyadic, linear, lookup, pair, ranges
+from qdeploy.proof import dyadic, linear, lookup, pair, ranges, sides, tree
 from qdeploy.proof.dyadic import Interval, matmul, scaled_matmul, zeros
 from qdeploy.proof.enclosure import Ranges
 from qdeploy.proof.linear import Plane, Rows
@@ -356,6 +357,38 @@ def test_no_exact_point_is_left_out(cases: list[Case]) -> None:
     assert set(escapes(cases)) == set()
 
 
+def uncovered(cases: list[Case]) -> Iterator[int]:
+    """Yield cases some point of which is beyond the bound of its leaf, of either kind."""
+    for k, case in enumerate(cases):
+        if case.lo.shape[1] > 1:
+            continue
+        known = align(case.network, case.program, GRID)
+        boxes = ranges.boxes_on_grid(case.boxes(), GRID)
+        real = ops.evaluate(case.network, case.points.reshape(-1, 1))
+        device = run(case)[1][-1].b
+        for exact in (False, True):
+            leaves = tree.Leaves(boxes, np.full(len(case.lo), exact))
+            wide = tree.leaf_bounds(known, case.program, leaves)
+            if not holds(Interval(-wide, wide), device - real.reshape(device.shape)):
+                yield k
+
+
+@pytest.mark.parametrize("batch", [3, 256])
+def test_leaves_cover_every_point_however_codes_are_batched(
+    batch: int, cases: list[Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "_batch", lambda _: batch)
+    assert list(uncovered(cases[-12:])) == []
+
+
+@pytest.mark.parametrize("bound", [Fraction(1, 3), Fraction(-1, 3), Fraction(1, 16)])
+def test_an_end_inside_is_rounded_outward(bound, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sides, "side_bound", lambda *_: bound)
+    nobody = SimpleNamespace(output=0, sign=1, dual=SimpleNamespace(factor=()))
+    _, _, raw = sides._end(SimpleNamespace(size=0, grid=GRID), nobody)
+    assert bound <= Fraction(raw, 1 << GRID) < bound + Fraction(1, 1 << GRID)
+
+
 # --- wrong on purpose ------------------------------------------------------------------------
 
 
@@ -467,7 +500,7 @@ def products(factors: Factors) -> set[int]:
     ways = (
         matmul(left, right),
         scaled_matmul([(left, right)], 0),
-        scaled_matmul([(left[:, ::2], right[::2]), (left[:, 1::2], right[1::2])], 0),
+        scaled_matmul([(left[:, :15], right[:15]), (left[:, 15:], right[15:])], 0),
     )
     return {int(v) for product in ways for v in np.unique(product)}
 
