@@ -381,6 +381,15 @@ def test_leaves_cover_every_point_however_codes_are_batched(
     assert list(uncovered(cases[-12:])) == []
 
 
+def test_halves_meet_and_leave_no_number_out_between_them() -> None:
+    box = Interval(np.array([[-7, 2]]), np.array([[4, 3]]))
+    for axis in (0, 1):
+        both = tree.halves(box, np.array([axis]))
+        assert both.hi[0, axis] == both.lo[1, axis]
+        assert (both.lo[0] == box.lo[0]).all()
+        assert (both.hi[1] == box.hi[0]).all()
+
+
 @pytest.mark.parametrize("bound", [Fraction(1, 3), Fraction(-1, 3), Fraction(1, 16)])
 def test_an_end_inside_is_rounded_outward(bound, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sides, "side_bound", lambda *_: bound)
